@@ -1,0 +1,332 @@
+"""What each command to a Deployment means: the events that carry it out, or none.
+
+1. Nothing is returned when it is so already; a command sent twice does nothing twice.
+2. Every change of the spec goes through `_change_to`: one place that validates, with
+   Kubernetes' texts, and that tells which events the difference makes.
+3. A broken rule raises `Rejected` before any event is made.
+"""
+
+from collections.abc import Mapping
+from typing import assert_never
+
+import msgspec
+
+from domain import deployment as d
+from domain import objects, podspec, template, times, validation
+from domain.apply import merge
+from domain.deployment import Deployment
+from domain.errors import Rejected, already_exists, conflict, invalid, not_found
+from domain.events import Event
+from domain.metadata import ObjectMeta
+from domain.plans import history
+
+RESOURCE = "deployments.apps"
+KIND = "Deployment.apps"
+
+Command = (
+    d.CreateDeployment
+    | d.ApplyDeployment
+    | d.ReplaceDeployment
+    | d.ScaleDeployment
+    | d.SetImage
+    | d.SetResources
+    | d.PauseDeployment
+    | d.ResumeDeployment
+    | d.RestartDeployment
+    | d.RollbackDeployment
+    | d.DeleteDeployment
+)
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and when a command was given: what a decision may not make up itself.
+
+    `uid` is for an object that the command creates; `cause` is what the user wrote.
+    """
+
+    namespace: str
+    name: str
+    now: float
+    uid: str
+    cause: str = ""
+
+
+def decide(
+    state: Deployment | None,
+    command: Command,
+    asked: Asked,
+    revisions: Mapping[int, podspec.PodTemplateSpec],
+) -> list[Event]:
+    """The events that carry `command` out; `[]` when it is so already.
+
+    `revisions` are the templates that can be gone back to, without the hash label.
+    Raises `Rejected` with Kubernetes' reason and text.
+    """
+    if isinstance(command, d.CreateDeployment):
+        if state is not None:
+            raise already_exists(RESOURCE, asked.name)
+        return _create(_decoded(command.manifest, asked), asked, {})
+    if isinstance(command, d.ApplyDeployment):
+        return _apply(state, command, asked)
+    if state is None:
+        raise not_found(RESOURCE, asked.name)
+    match command:
+        case d.ReplaceDeployment():
+            return _replace(state, command, asked)
+        case d.ScaleDeployment():
+            return _scale(state, command)
+        case d.SetImage():
+            new = template.set_images(state.template, command.images)
+            return _change_template(state, new, asked)
+        case d.SetResources():
+            new = template.set_resources(
+                state.template, command.containers, command.limits, command.requests
+            )
+            return _change_template(state, new, asked)
+        case d.RestartDeployment():
+            return _restart(state, asked)
+        case d.PauseDeployment() | d.ResumeDeployment():
+            return _pause(state, pause=isinstance(command, d.PauseDeployment))
+        case d.RollbackDeployment():
+            return _roll_back(state, command, asked, revisions)
+        case d.DeleteDeployment():
+            if command.uid and command.uid != state.uid:
+                raise conflict(RESOURCE, asked.name)
+            return [d.DeploymentDeleted(propagation=command.propagation)]
+        case _:
+            assert_never(command)
+
+
+def manifest_of(state: Deployment) -> objects.DeploymentManifest:
+    """The Deployment as its manifest: what `apply` merges into."""
+    return objects.DeploymentManifest(
+        metadata=ObjectMeta(
+            name=state.name,
+            namespace=state.namespace,
+            labels=state.labels,
+            annotations=state.annotations,
+        ),
+        spec=state.spec,
+    )
+
+
+def _decoded(raw: Mapping[str, object], asked: Asked) -> objects.DeploymentManifest:
+    manifest = objects.decode_manifest(raw)
+    if not isinstance(manifest, objects.DeploymentManifest):
+        raise Rejected("BadRequest", f"{manifest.kind} is not a Deployment")
+    meta = manifest.metadata
+    if (meta.name or asked.name) != asked.name:
+        raise Rejected(
+            "BadRequest",
+            f"the name of the object ({meta.name}) does not match the name on the "
+            f"subject ({asked.name})",
+        )
+    if (meta.namespace or asked.namespace) != asked.namespace:
+        raise Rejected(
+            "BadRequest",
+            "the namespace of the provided object does not match the namespace sent "
+            "on the request",
+        )
+    named = msgspec.structs.replace(meta, name=asked.name, namespace=asked.namespace)
+    return objects.default_deployment(msgspec.structs.replace(manifest, metadata=named))
+
+
+def _create(
+    manifest: objects.DeploymentManifest, asked: Asked, extra: dict[str, str]
+) -> list[Event]:
+    errors = validation.deployment_errors(manifest)
+    if errors:
+        raise invalid(KIND, asked.name, errors)
+    meta = manifest.metadata
+    return [
+        d.DeploymentCreated(
+            uid=asked.uid,
+            spec=manifest.spec,
+            labels=meta.labels,
+            annotations={**meta.annotations, **extra},
+            change_cause=asked.cause or meta.annotations.get(d.CHANGE_CAUSE, ""),
+        )
+    ]
+
+
+def _apply(
+    state: Deployment | None, command: d.ApplyDeployment, asked: Asked
+) -> list[Event]:
+    """The manifest is remembered on the object, where kubectl remembers it too."""
+    wanted = _decoded(command.manifest, asked)
+    plain = {key: value for key, value in command.manifest.items() if key != "status"}
+    remembered = msgspec.json.encode(plain, order="sorted").decode()
+    if state is None:
+        return _create(wanted, asked, {d.LAST_APPLIED: remembered})
+    live = msgspec.to_builtins(manifest_of(state))
+    merged = merge(_last_applied(state), live, plain)
+    manifest = _decoded(merged, asked)
+    annotations = {**manifest.metadata.annotations, d.LAST_APPLIED: remembered}
+    return _change_to(
+        state,
+        msgspec.structs.replace(
+            manifest,
+            metadata=msgspec.structs.replace(
+                manifest.metadata, annotations=annotations
+            ),
+        ),
+        asked,
+    )
+
+
+def _last_applied(state: Deployment) -> dict[str, object] | None:
+    """What was applied last; unreadable text counts as nothing, as in kubectl."""
+    try:
+        return msgspec.json.decode(
+            state.annotations.get(d.LAST_APPLIED, ""), type=dict[str, object]
+        )
+    except msgspec.DecodeError:
+        return None
+
+
+def _replace(
+    state: Deployment, command: d.ReplaceDeployment, asked: Asked
+) -> list[Event]:
+    manifest = _decoded(command.manifest, asked)
+    version = manifest.metadata.resource_version
+    if version and version != str(state.position):
+        raise conflict(RESOURCE, asked.name)
+    return _change_to(state, manifest, asked)
+
+
+def _change_to(
+    state: Deployment, manifest: objects.DeploymentManifest, asked: Asked
+) -> list[Event]:
+    errors = validation.deployment_errors(manifest)
+    errors += validation.deployment_update_errors(state.spec, manifest)
+    if errors:
+        raise invalid(KIND, asked.name, errors)
+    old, new, meta = state.spec, manifest.spec, manifest.metadata
+    assert new.replicas is not None, "a default fills it in"
+    assert new.revision_history_limit is not None
+    assert new.progress_deadline_seconds is not None
+    events: list[Event] = []
+    if meta.labels != state.labels:
+        events.append(d.DeploymentLabelled(labels=meta.labels))
+    if _but_paused(old) != _but_paused(new):
+        events.append(
+            d.DeploymentConfigured(
+                strategy=new.strategy,
+                min_ready_seconds=new.min_ready_seconds,
+                revision_history_limit=new.revision_history_limit,
+                progress_deadline_seconds=new.progress_deadline_seconds,
+            )
+        )
+    if new.replicas != state.replicas:
+        events.append(d.DeploymentScaled(before=state.replicas, after=new.replicas))
+    if new.paused != old.paused:
+        events.append(d.DeploymentPaused() if new.paused else d.DeploymentResumed())
+    if new.template != old.template:
+        events.append(
+            d.DeploymentTemplateChanged(
+                template=new.template, change_cause=_written(state, meta, asked)
+            )
+        )
+    if meta.annotations != state.annotations and (events or _told(state, meta)):
+        events.append(d.DeploymentAnnotated(annotations=meta.annotations))
+    return events
+
+
+def _told(state: Deployment, meta: ObjectMeta) -> bool:
+    """The annotations differ in more than the spelling of what was applied last."""
+    old = {**state.annotations, d.LAST_APPLIED: ""}
+    new = {**meta.annotations, d.LAST_APPLIED: ""}
+    return old != new or d.LAST_APPLIED not in state.annotations
+
+
+def _written(state: Deployment, meta: ObjectMeta, asked: Asked) -> str:
+    """The user's words for this change: not the annotation left from another one."""
+    now = meta.annotations.get(d.CHANGE_CAUSE, "")
+    changed = now != state.annotations.get(d.CHANGE_CAUSE, "")
+    return asked.cause or (now if changed else "")
+
+
+def _but_paused(spec: objects.DeploymentSpec) -> tuple[object, ...]:
+    return (
+        spec.strategy,
+        spec.min_ready_seconds,
+        spec.revision_history_limit,
+        spec.progress_deadline_seconds,
+    )
+
+
+def _scale(state: Deployment, command: d.ScaleDeployment) -> list[Event]:
+    current = command.current_replicas
+    if current is not None and current != state.replicas:
+        raise Rejected(
+            "Conflict", f"Expected replicas to be {current}, was {state.replicas}"
+        )
+    errors = validation.scale_errors(command.replicas)
+    if errors:
+        raise invalid("Scale.autoscaling", state.name, errors)
+    if command.replicas == state.replicas:
+        return []
+    return [d.DeploymentScaled(before=state.replicas, after=command.replicas)]
+
+
+def _change_template(
+    state: Deployment, new: podspec.PodTemplateSpec, asked: Asked
+) -> list[Event]:
+    spec = msgspec.structs.replace(state.spec, template=new)
+    manifest = msgspec.structs.replace(manifest_of(state), spec=spec)
+    return _change_to(state, objects.default_deployment(manifest), asked)
+
+
+def _restart(state: Deployment, asked: Asked) -> list[Event]:
+    if state.spec.paused:
+        raise Rejected(
+            "BadRequest",
+            f'{RESOURCE} "{state.name}" can\'t restart paused deployment '
+            "(run rollout resume first)",
+        )
+    moment = times.rfc3339_seconds(asked.now)
+    meta = state.template.metadata
+    if meta.annotations.get(d.RESTARTED_AT) == moment:
+        raise Rejected(
+            "BadRequest",
+            "if restart has already been triggered within the past second, please "
+            "wait before attempting to trigger another",
+        )
+    annotations = {**meta.annotations, d.RESTARTED_AT: moment}
+    new = msgspec.structs.replace(
+        state.template,
+        metadata=msgspec.structs.replace(meta, annotations=annotations),
+    )
+    return _change_template(state, new, asked)
+
+
+def _pause(state: Deployment, *, pause: bool) -> list[Event]:
+    if pause == state.spec.paused:
+        what = "is already paused" if pause else "is not paused"
+        raise Rejected("BadRequest", f'{RESOURCE} "{state.name}" {what}')
+    return [d.DeploymentPaused() if pause else d.DeploymentResumed()]
+
+
+def _roll_back(
+    state: Deployment,
+    command: d.RollbackDeployment,
+    asked: Asked,
+    revisions: Mapping[int, podspec.PodTemplateSpec],
+) -> list[Event]:
+    """Spec 6.8, in its order of checks."""
+    target = history.rollback_target(
+        revisions, command.to_revision, deployment=state.name
+    )
+    if state.spec.paused:
+        raise Rejected(
+            "BadRequest",
+            "you cannot rollback a paused deployment; resume it first with "
+            "'kubectl rollout resume' and try again",
+        )
+    if revisions[target] == state.template:
+        return []
+    return [
+        d.DeploymentRolledBack(
+            to_revision=target, template=revisions[target], change_cause=asked.cause
+        )
+    ]

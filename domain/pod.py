@@ -1,0 +1,373 @@
+"""A pod: one run of a template on one node.
+
+1. A pod is bound to one node, once, and never moves (S8).
+2. Its name is unique for ever: a generated name encodes the position of its event.
+3. Terminating is a stage, not a phase: from the request on the pod counts for
+   nothing (spec 4.3), and only its node's last word or its node's end removes it.
+4. The phase never leaves Succeeded or Failed (spec 4.1).
+5. Readiness is timed by the writer's clock, when it hears of it: a node's clock may
+   jump (spec 4.2: a flip resets the time).
+6. A template is not copied into its pods: `template` is the position of the event
+   that holds it; 0 means that this pod brought its own.
+"""
+
+from typing import Final
+
+import msgspec
+
+from domain import podspec
+from domain.events import Event, Recorded, next_stage
+from domain.plans.replicas import parse_deletion_cost
+from domain.protocol import PodObservation, PodPhase
+
+# --- commands ---------------------------------------------------------------------
+
+
+class CreatePod(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Run this pod, by itself."""
+
+    manifest: dict[str, object]
+
+
+class DeletePod(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
+):
+    """End this pod gracefully; `grace` overrides the pod's own seconds (spec 4.3)."""
+
+    grace: int | None = None
+    uid: str = ""
+
+
+class EvictPod(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
+):
+    """End this pod because its node is being drained."""
+
+    grace: int | None = None
+
+
+# --- events -----------------------------------------------------------------------
+
+
+class PodCreated(Event, frozen=True, kw_only=True):
+    """The pod exists and waits for a node."""
+
+    TOPIC = "pod.created.v1"
+    uid: str
+    template: int = 0
+    owner: str = ""
+    owner_uid: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    own: podspec.PodTemplateSpec | None = None
+
+
+class PodScheduled(Event, frozen=True, kw_only=True):
+    """The pod is bound to `node`."""
+
+    TOPIC = "pod.scheduled.v1"
+    node: str
+
+
+class PodUnschedulable(Event, frozen=True, kw_only=True):
+    """No node fits; `message` counts the nodes by what they lack."""
+
+    TOPIC = "pod.unschedulable.v1"
+    message: str
+
+
+class PodReported(Event, frozen=True, kw_only=True):
+    """Its node saw it change; this is all that the node knows of it."""
+
+    TOPIC = "pod.reported.v1"
+    incarnation: int
+    sequence: int
+    seen: PodObservation
+
+
+class PodBecameAvailable(Event, frozen=True, kw_only=True):
+    """It has been ready for its ReplicaSet's minReadySeconds."""
+
+    TOPIC = "pod.became-available.v1"
+
+
+class PodTerminationRequested(Event, frozen=True, kw_only=True):
+    """The pod shall end; `why` is one sentence for people."""
+
+    TOPIC = "pod.termination-requested.v1"
+    why: str
+    reason: str
+    grace: float = 30.0
+
+
+class PodRemoved(Event, frozen=True, kw_only=True):
+    """Nothing is left of the pod."""
+
+    TOPIC = "pod.removed.v1"
+    why: str = ""
+
+
+class PodFailed(Event, frozen=True, kw_only=True):
+    """The pod was given up without a word from its node (spec 4.8)."""
+
+    TOPIC = "pod.failed.v1"
+    reason: str
+    message: str
+
+
+class PodAdopted(Event, frozen=True, kw_only=True):
+    """A ReplicaSet whose selector matches took the pod over (spec 3.3)."""
+
+    TOPIC = "pod.adopted.v1"
+    owner: str
+    owner_uid: str
+
+
+class PodReleased(Event, frozen=True, kw_only=True):
+    """Its ReplicaSet let it go: the labels no longer match (spec 3.3)."""
+
+    TOPIC = "pod.released.v1"
+
+
+class PodLabelled(Event, frozen=True, kw_only=True):
+    """The pod's labels are these now."""
+
+    TOPIC = "pod.labelled.v1"
+    labels: dict[str, str]
+
+
+class PodAnnotated(Event, frozen=True, kw_only=True):
+    """The pod's annotations are these now."""
+
+    TOPIC = "pod.annotated.v1"
+    annotations: dict[str, str]
+
+
+# --- state and transition table ---------------------------------------------------
+
+ABSENT: Final = "absent"
+PENDING: Final = "pending"
+BOUND: Final = "bound"
+TERMINATING: Final = "terminating"
+
+_METADATA: Final[tuple[type[Event], ...]] = (
+    PodLabelled,
+    PodAnnotated,
+    PodAdopted,
+    PodReleased,
+)
+
+TRANSITIONS: Final[dict[str, dict[type[Event], str]]] = {
+    ABSENT: {PodCreated: PENDING},
+    PENDING: {
+        PodScheduled: BOUND,
+        PodUnschedulable: PENDING,
+        PodTerminationRequested: TERMINATING,
+        PodRemoved: ABSENT,
+        **dict.fromkeys(_METADATA, PENDING),
+    },
+    BOUND: {
+        PodReported: BOUND,
+        PodBecameAvailable: BOUND,
+        PodTerminationRequested: TERMINATING,
+        PodFailed: BOUND,
+        PodRemoved: ABSENT,
+        **dict.fromkeys(_METADATA, BOUND),
+    },
+    TERMINATING: {
+        PodReported: TERMINATING,
+        PodTerminationRequested: TERMINATING,
+        PodFailed: TERMINATING,
+        PodRemoved: ABSENT,
+        **dict.fromkeys(_METADATA, TERMINATING),
+    },
+}
+
+
+class Pod(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A pod as the log tells it; `labels` and `annotations` are None while they are
+    those of its template."""
+
+    namespace: str
+    name: str
+    uid: str
+    stage: str
+    created_at: float
+    version: int
+    position: int
+    template: int
+    owner: str = ""
+    owner_uid: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    deletion_cost: int = 0
+    node: str = ""
+    scheduled_at: float = 0.0
+    unschedulable: str = ""
+    phase: PodPhase = "Pending"
+    ready: bool = False
+    ready_at: float = 0.0
+    """When readiness last changed, either way; 0 while it never did."""
+    available: bool = False
+    restarts: int = 0
+    seen: PodObservation | None = None
+    deletion_at: float = 0.0
+    """When the termination was asked for; 0 while it was not."""
+    grace: float = 0.0
+    termination: str = ""
+
+    @property
+    def key(self) -> str:
+        """The stream of the pod."""
+        return f"pod/{self.namespace}/{self.name}"
+
+    @property
+    def terminal(self) -> bool:
+        """Its containers have ended for good."""
+        return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def active(self) -> bool:
+        """It counts for its ReplicaSet: not terminal and not terminating."""
+        return self.stage != TERMINATING and not self.terminal
+
+
+# --- decide -----------------------------------------------------------------------
+
+
+def grace_of(pod: Pod, asked: int | None, own: float) -> float:
+    """The seconds that a deletion grants (spec 4.3): at once for a pod without a node
+    or at its end; a negative wish is 1."""
+    if not pod.node or pod.terminal:
+        return 0.0
+    if asked is None:
+        return own
+    return 1.0 if asked < 0 else float(asked)
+
+
+def terminate(
+    pod: Pod, *, why: str, reason: str, grace: float, now: float
+) -> list[Event]:
+    """The events that end `pod`; a second request can only shorten the first.
+
+    A pod that no node holds, or that is to go at once, is removed at once.
+    """
+    if pod.stage == TERMINATING:
+        ends_at = pod.deletion_at + pod.grace
+        if now + grace >= ends_at:
+            return []
+    request = PodTerminationRequested(why=why, reason=reason, grace=grace)
+    if not pod.node:
+        return [request, PodRemoved(why="it was never bound to a node")]
+    if pod.terminal:
+        return [request, PodRemoved(why="its containers had ended")]
+    return [request]
+
+
+# --- evolve -----------------------------------------------------------------------
+
+
+def evolve(pod: Pod | None, recorded: Recorded) -> Pod | None:
+    """The pod after the event; None when nothing is left of it.
+
+    Raises `IllegalTransition`, and changes nothing, where the table has no entry.
+    """
+    event = recorded.event
+    stage = next_stage(TRANSITIONS, pod.stage if pod else ABSENT, type(event))
+    if pod is None:
+        assert isinstance(event, PodCreated)
+        return _created(recorded, event, stage)
+    if stage == ABSENT:
+        return None
+    change = _change(pod, event, recorded.timestamp)
+    return msgspec.structs.replace(
+        pod,
+        stage=stage,
+        version=recorded.version,
+        position=recorded.position,
+        **change,
+    )
+
+
+def _created(recorded: Recorded, event: PodCreated, stage: str) -> Pod:
+    _, namespace, name = recorded.stream.split("/", 2)
+    return Pod(
+        namespace=namespace,
+        name=name,
+        uid=event.uid,
+        stage=stage,
+        created_at=recorded.timestamp,
+        version=recorded.version,
+        position=recorded.position,
+        template=event.template or recorded.position,
+        owner=event.owner,
+        owner_uid=event.owner_uid,
+        labels=event.labels,
+        annotations=event.annotations,
+        deletion_cost=_cost(event.annotations),
+    )
+
+
+def _change(pod: Pod, event: Event, now: float) -> dict[str, object]:
+    match event:
+        case PodReported():
+            return _reported(pod, event.seen, now)
+        case PodScheduled():
+            return {"node": event.node, "scheduled_at": now, "unschedulable": ""}
+        case PodUnschedulable():
+            return {"unschedulable": event.message}
+        case PodBecameAvailable():
+            return {"available": True}
+        case PodTerminationRequested():
+            first = pod.deletion_at or now
+            return {
+                "deletion_at": first,
+                "grace": now + event.grace - first,
+                "termination": event.why,
+                "available": False,
+            }
+        case PodFailed():
+            return {
+                "phase": "Failed",
+                "ready": False,
+                "available": False,
+                "seen": PodObservation(
+                    phase="Failed", reason=event.reason, message=event.message
+                ),
+            }
+        case PodAdopted():
+            return {"owner": event.owner, "owner_uid": event.owner_uid}
+        case PodReleased():
+            return {"owner": "", "owner_uid": "", "available": False}
+        case PodLabelled():
+            return {"labels": event.labels}
+        case PodAnnotated():
+            return {
+                "annotations": event.annotations,
+                "deletion_cost": _cost(event.annotations),
+            }
+        case _:
+            raise AssertionError(f"{type(event).__name__} is in the table, not here")
+
+
+def _reported(pod: Pod, seen: PodObservation, now: float) -> dict[str, object]:
+    phase = pod.phase if pod.terminal else seen.phase
+    ready = seen.ready and phase == "Running"
+    change: dict[str, object] = {
+        "phase": phase,
+        "seen": seen,
+        "ready": ready,
+        "restarts": max((c.restarts for c in seen.containers), default=0),
+    }
+    if ready != pod.ready:
+        change["ready_at"] = now
+        change["available"] = False
+    return change
+
+
+def _cost(annotations: dict[str, str] | None) -> int:
+    if not annotations:
+        return 0
+    return parse_deletion_cost(
+        annotations.get("controller.kubernetes.io/pod-deletion-cost", "")
+    )

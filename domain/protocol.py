@@ -1,0 +1,237 @@
+"""What travels between users, control and kubelets: the messages as structs.
+
+1. Everything on the wire is JSON of these structs, keys in camelCase.
+2. Reports are level-triggered: a pod's status is always the full status. Losing a
+   report is harmless (the kubelet repeats what is not confirmed), and so is a
+   repeated one (incarnation and sequence say that it is old).
+3. An incarnation is granted by control in the answer to a sync. It only grows, so
+   that a report of a kubelet's former life is recognised, whatever its clock says.
+4. Assignments chain: `from_position` must be the `to_position` of the message
+   before, else the kubelet has missed one and asks for the full list (sync).
+
+If a struct changes here, docs/nats.md is generated anew (`make docs`), and
+kubelet/agent.py and workers/intake.py are the two readers.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from domain import podspec
+from domain.errors import FieldError
+
+PodPhase = Literal["Pending", "Running", "Succeeded", "Failed"]
+ContainerPhase = Literal["waiting", "running", "terminated"]
+
+
+class Message(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"
+):
+    """The base of all structs on the wire."""
+
+
+# --- kubelet → control ------------------------------------------------------------
+
+
+class Termination(Message, frozen=True, kw_only=True):
+    """How a container's previous run ended."""
+
+    exit_code: int
+    reason: str
+    started_at: float = 0.0
+    finished_at: float = 0.0
+    signal: int = 0
+    message: str = ""
+
+
+class ContainerStatus(Message, frozen=True, kw_only=True):
+    """One container as its node sees it; flat, because it is stored often.
+
+    `reason` and `message` belong to the waiting or terminated state (spec 4.4).
+    Times are the node's clock, seconds since the epoch, for display only.
+    """
+
+    name: str
+    state: ContainerPhase = "waiting"
+    reason: str = ""
+    message: str = ""
+    ready: bool = False
+    started: bool = False
+    restarts: int = 0
+    started_at: float = 0.0
+    finished_at: float = 0.0
+    exit_code: int = 0
+    signal: int = 0
+    container_id: str = ""
+    last: Termination | None = None
+
+
+class Note(Message, frozen=True, kw_only=True):
+    """Something that the kubelet tells people about a pod, a line of `get events`."""
+
+    reason: str
+    message: str
+    warning: bool = False
+    container: str = ""
+
+
+class PodObservation(Message, frozen=True, kw_only=True):
+    """All that a node knows of one pod, without saying which pod: stored as it is.
+
+    `removed` is the last word: its containers are gone and nothing is left of it.
+    """
+
+    phase: PodPhase = "Pending"
+    ready: bool = False
+    ip: str = ""
+    reason: str = ""
+    message: str = ""
+    started_at: float = 0.0
+    containers: tuple[ContainerStatus, ...] = ()
+    init_containers: tuple[ContainerStatus, ...] = ()
+    notes: tuple[Note, ...] = ()
+    removed: bool = False
+
+
+class PodStatus(PodObservation, frozen=True, kw_only=True):
+    """A pod's observation with the pod's identity: the item of a report."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+class NodeInfo(Message, frozen=True, kw_only=True):
+    """What a node is: sent with a sync, and in a report when it changed.
+
+    `capacity` and `allocatable` are quantities by resource name (`cpu`, `memory`,
+    `pods`).
+    """
+
+    capacity: dict[str, str]
+    allocatable: dict[str, str]
+    labels: dict[str, str] = {}
+    address: str = ""
+    kubelet_version: str = ""
+    runtime: str = ""
+    os_image: str = ""
+    kernel_version: str = ""
+    architecture: str = ""
+    operating_system: str = "linux"
+    taints: tuple[podspec.Taint, ...] = ()
+
+
+class Report(Message, frozen=True, kw_only=True):
+    """`rollbook.report.<node>`: what changed since the last confirmed report.
+
+    With `full`, `pods` is every pod on the node: one that is missing is gone.
+    A report without pods is a heartbeat.
+    """
+
+    incarnation: int
+    sequence: int
+    full: bool = False
+    pods: tuple[PodStatus, ...] = ()
+    node: NodeInfo | None = None
+
+
+class SyncRequest(Message, frozen=True, kw_only=True):
+    """`rollbook.sync.<node>`: asks for the full list; also registers the node.
+
+    `boot_id` is random per start of the kubelet. The same boot keeps its
+    incarnation; another boot is granted the next one.
+    """
+
+    boot_id: str
+    node: NodeInfo
+
+
+# --- control → kubelet ------------------------------------------------------------
+
+
+class PodRun(Message, frozen=True, kw_only=True):
+    """A pod that the node should run; `template` is a key of `templates`."""
+
+    namespace: str
+    name: str
+    uid: str
+    template: str
+    created_at: float = 0.0
+    labels: dict[str, str] | None = None
+    """The pod's labels where they are no longer those of the template."""
+
+
+class PodStop(Message, frozen=True, kw_only=True):
+    """A pod that the node should stop, with `grace` seconds for its end."""
+
+    namespace: str
+    name: str
+    uid: str
+    grace: float = 30.0
+
+
+class Assignment(Message, frozen=True, kw_only=True):
+    """`rollbook.assign.<node>`: what changed in what the node should run.
+
+    `confirmed` is the last report of `incarnation` that is safely in the store.
+    `resync`: this kubelet is unknown or out of date, it must sync.
+    """
+
+    from_position: int
+    to_position: int
+    incarnation: int
+    confirmed: int = 0
+    templates: dict[str, podspec.PodTemplateSpec] = {}
+    run: tuple[PodRun, ...] = ()
+    stop: tuple[PodStop, ...] = ()
+    resync: bool = False
+
+
+class SyncReply(Message, frozen=True, kw_only=True):
+    """The answer to a sync: all pods bound to the node that are not gone.
+
+    A pod that the node runs and that is in neither list must be stopped.
+    """
+
+    position: int
+    incarnation: int
+    templates: dict[str, podspec.PodTemplateSpec] = {}
+    run: tuple[PodRun, ...] = ()
+    stop: tuple[PodStop, ...] = ()
+    error: str = ""
+
+
+# --- users ↔ control --------------------------------------------------------------
+
+
+class CommandMessage(Message, frozen=True, kw_only=True):
+    """`rollbook.cmd.<user>.<namespace>.<kind>.<name>.<verb>`: a command.
+
+    `body` is the struct of that verb (domain/commands.py). `cause` is what the
+    user wrote about the change; `source` is the command line or program it came from.
+    """
+
+    id: str
+    body: msgspec.Raw = msgspec.Raw(b"{}")
+    cause: str = ""
+    source: str = ""
+    dry_run: bool = False
+
+
+class Answer(Message, frozen=True, kw_only=True):
+    """What became of a command; kept with it in the log for ever.
+
+    `position` is the place in the log of the command's last event of its own: a
+    reader that has folded that far sees the command's effect.
+    """
+
+    id: str
+    result: Literal["accepted", "rejected", "unchanged"]
+    position: int = 0
+    revision: int = 0
+    name: str = ""
+    reason: str = ""
+    code: int = 0
+    message: str = ""
+    causes: tuple[FieldError, ...] = ()
+    warnings: tuple[str, ...] = ()

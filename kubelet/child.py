@@ -1,0 +1,243 @@
+"""Child processes: started in a session of their own, their end seen at once.
+
+1. A child is named by (pid, time of its start): a pid alone is soon somebody else's,
+   and nothing is ever signalled without that check or an open pidfd.
+2. The end of a child is an event of the loop (a pidfd), not something to poll for.
+3. When a child ends, what it left in its process group is killed, before its pid is
+   given back to the system: a container ends with its first process.
+4. A bound child dies with this process, whatever ends it (PR_SET_PDEATHSIG).
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+_PR_SET_PDEATHSIG: Final = 1
+_CHUNK: Final = 64 * 1024
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+OnOutput = Callable[[str, bytes], None]
+"""Called with `stdout` or `stderr` and what was written; empty at its end."""
+OnExit = Callable[[int, int], None]
+"""Called with the exit code (128 + signal) and the signal (or 0)."""
+
+
+class Child:
+    """One process that was started here, and its group."""
+
+    def __init__(self, process: subprocess.Popen[bytes], on_exit: OnExit) -> None:
+        self.pid = process.pid
+        self.created = created(process.pid)
+        self._process = process
+        self._on_exit = on_exit
+        self._pipes: list[_Pipe] = []
+        self._pidfd = os.pidfd_open(process.pid)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._pidfd, self._ended)
+
+    def signal_group(self, number: int) -> None:
+        """Sends `number` to the process and all its children; harmless if gone."""
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    def let_go(self) -> None:
+        """Leaves the process alone from now on: it outlives this one."""
+        if self._pidfd >= 0:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+        for pipe in self._pipes:
+            pipe.close()
+        self._process.returncode = 0  # else its destructor complains that it runs
+
+    def _ended(self) -> None:
+        # It is a zombie now: its pid cannot be anybody else's until it is waited for.
+        self.signal_group(signal.SIGKILL)
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._pidfd = -1
+        for pipe in self._pipes:
+            pipe.finish()
+        code = self._process.wait()
+        self._on_exit(128 - code if code < 0 else code, max(-code, 0))
+
+
+class Adopted:
+    """A process of a former life of the same node: its end is seen, not its code."""
+
+    def __init__(self, pid: int, start: float, on_exit: OnExit) -> None:
+        self.pid = pid
+        self.created = start
+        self._on_exit = on_exit
+        self._pidfd = os.pidfd_open(pid)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._pidfd, self._ended)
+
+    def signal_group(self, number: int) -> None:
+        """As `Child.signal_group`."""
+        if self._pidfd >= 0 and is_same(self.pid, self.created):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    def let_go(self) -> None:
+        """As `Child.let_go`."""
+        if self._pidfd >= 0:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+    def _ended(self) -> None:
+        self.let_go()
+        self._on_exit(137, 0)
+
+
+def start(
+    command: tuple[str, ...],
+    *,
+    env: dict[str, str],
+    cwd: Path,
+    on_exit: OnExit,
+    on_output: OnOutput | None = None,
+    output: Path | None = None,
+    bound: bool = True,
+) -> Child:
+    """Starts `command`; its output goes to `on_output` or to the file `output`.
+
+    Raises `OSError` with a sentence if it cannot be started.
+    """
+    if not cwd.is_dir():
+        raise OSError(f'chdir to cwd ("{cwd}"): no such file or directory')
+    program = shutil.which(command[0], path=env.get("PATH"))
+    if program is None and "/" in command[0] and (cwd / command[0]).is_file():
+        program = command[0]
+    if program is None:
+        missing = "no such file or directory" if "/" in command[0] else (
+            "executable file not found in $PATH"
+        )  # fmt: skip
+        raise OSError(f'exec: "{command[0]}": {missing}')
+    parent = os.getpid()
+
+    def die_with_parent() -> None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)  # the parent died before the line above
+
+    with contextlib.ExitStack() as files:
+        sink: int = subprocess.PIPE
+        if output is not None:
+            sink = files.enter_context(output.open("ab")).fileno()
+        process = subprocess.Popen(
+            command,
+            executable=program,
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+            preexec_fn=die_with_parent if bound else None,  # noqa: PLW1509  # one thread
+        )
+    child = Child(process, on_exit)
+    if on_output is not None and process.stdout and process.stderr:
+        child._pipes = [
+            _Pipe("stdout", process.stdout.fileno(), process.stdout.close, on_output),
+            _Pipe("stderr", process.stderr.fileno(), process.stderr.close, on_output),
+        ]
+    return child
+
+
+def created(pid: int) -> float:
+    """When the process started, seconds since the epoch; 0 if there is none."""
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return 0.0
+
+
+def is_same(pid: int, start_time: float) -> bool:
+    """Whether `pid` is still the process that started at `start_time`."""
+    return start_time > 0 and abs(created(pid) - start_time) < 0.02
+
+
+def kill_marked(marks: set[str], variable: str) -> int:
+    """Kills every process whose environment names one of `marks`; returns how many.
+
+    The mark is a uid that only this node's own pods carry, so nobody else's process
+    can be meant; a process is held by a pidfd while its environment is read.
+    """
+    killed = 0
+    for process in psutil.process_iter():
+        try:
+            pidfd = os.pidfd_open(process.pid)
+        except OSError:
+            continue
+        try:
+            if process.environ().get(variable) in marks:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                killed += 1
+        except (psutil.Error, OSError):
+            pass
+        finally:
+            os.close(pidfd)
+    return killed
+
+
+class _Pipe:
+    """One output of a child, read whenever there is something."""
+
+    def __init__(
+        self,
+        stream: str,
+        descriptor: int,
+        close: Callable[[], None],
+        on_output: OnOutput,
+    ) -> None:
+        self._stream = stream
+        self._descriptor = descriptor
+        self._close = close
+        self._on_output = on_output
+        self._open = True
+        self._loop = asyncio.get_running_loop()
+        os.set_blocking(descriptor, False)
+        self._loop.add_reader(descriptor, self._read)
+
+    def _read(self) -> bool:
+        """Reads once; False when there is nothing more for now."""
+        if not self._open:
+            return False
+        try:
+            data = os.read(self._descriptor, _CHUNK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if data:
+            self._on_output(self._stream, data)
+            return True
+        self.close()
+        return False
+
+    def finish(self) -> None:
+        """The process has ended: takes what is left, then closes."""
+        for _ in range(64):  # 4 MiB; a pipe holds less, unless somebody still writes
+            if not self._read():
+                break
+        self.close()
+
+    def close(self) -> None:
+        """Closes; what is still in it is lost."""
+        if self._open:
+            self._open = False
+            self._loop.remove_reader(self._descriptor)
+            self._close()
+            self._on_output(self._stream, b"")

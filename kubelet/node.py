@@ -1,0 +1,172 @@
+"""One node: its agent, its pods and its runtime, put together. No NATS in here.
+
+1. What goes out is handed to a `Wire`; what comes in is handed to the `on_…` methods.
+2. One timer for the node: the earliest of what its agent, its pods and the batching
+   of statuses are waiting for.
+3. A change waits `SETTLE` seconds for those that follow at once (sandbox, image,
+   start), so that a pod that starts quickly is reported once, as running.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from domain import protocol
+from kubelet import agent, lifecycle, pods, runtime
+
+NEVER: Final = float("inf")
+SETTLE: Final = 0.005
+
+
+class Clock:
+    """Seconds since the epoch that never jump: the start by the wall clock, the rest
+    by the monotonic clock, on a grid of microseconds."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def __call__(self) -> float:
+        """The time now."""
+        return round(self._offset + time.monotonic(), 6)
+
+
+class Wire(Protocol):
+    """Where a node's messages go."""
+
+    def send_report(self, node: str, report: protocol.Report) -> None:
+        """Publishes; losing it is harmless."""
+
+    def send_sync(self, node: str, attempt: int, request: protocol.SyncRequest) -> None:
+        """Asks; `Node.on_sync_reply` or `on_sync_failed` must follow."""
+
+
+class Node:
+    """One node. `start` before anything else, `stop` at the end."""
+
+    def __init__(
+        self,
+        name: str,
+        machine: agent.Agent,
+        ports: runtime.Runtime,
+        wire: Wire,
+        clock: Callable[[], float],
+        settings: lifecycle.LifecycleSettings | None = None,
+    ) -> None:
+        self.name = name
+        self.agent = machine
+        self.runtime = ports
+        self.pods = pods.Pods(name, ports, settings)
+        self._wire = wire
+        self._clock = clock
+        self._wake_agent = NEVER
+        self._flush_at = NEVER
+        self._timer: asyncio.TimerHandle | None = None
+        self.synced = asyncio.Event()
+        self._empty = asyncio.Event()
+
+    # --- inputs --------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Hands on what the runtime sees, until it is cancelled."""
+        while True:
+            facts = await self.runtime.observations()
+            self.pods.observe(self._clock(), facts)
+            self._settle()
+
+    def on_connected(self) -> None:
+        """The wire is there (again)."""
+        self._apply(self.agent.on_connected(self._clock()))
+
+    def on_connection_lost(self) -> None:
+        """The wire is gone; the last assignment is obeyed."""
+        self._apply(self.agent.on_connection_lost(self._clock()))
+
+    def on_assignment(self, message: protocol.Assignment) -> None:
+        """`rollbook.assign.<node>`."""
+        self._apply(self.agent.on_assignment(self._clock(), message))
+
+    def on_sync_reply(self, attempt: int, reply: protocol.SyncReply) -> None:
+        """The answer to a sync."""
+        self._apply(self.agent.on_sync_reply(self._clock(), attempt, reply))
+        if self.agent.synced and not self.synced.is_set():
+            self.synced.set()
+            wanted = self.agent.running()
+            for found in self.runtime.list():
+                if found.uid not in wanted:  # adopted, but nobody wants it any more
+                    self.runtime.remove_sandbox(found.uid)
+
+    def on_sync_failed(self, attempt: int, error: str) -> None:
+        """No answer to a sync."""
+        self._apply(self.agent.on_sync_failed(self._clock(), attempt, error))
+
+    async def stop(self, *, keep_pods: bool, grace_max: float) -> None:
+        """Ends all pods with their grace, at most `grace_max` s, and the runtime.
+
+        Nothing is reported about that: the pods are still this node's, and its next
+        life runs them again.
+        """
+        self.on_connection_lost()
+        if not keep_pods and len(self.pods):
+            self._empty.clear()
+            grace = self.pods.stop_all(self._clock())
+            self._settle()
+            try:
+                async with asyncio.timeout(min(grace, grace_max) + 1.0):
+                    await self._empty.wait()
+            except TimeoutError:
+                pass  # `close` kills what is left
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        await self.runtime.close()
+
+    # --- helpers -------------------------------------------------------------------
+
+    def _apply(self, effects: list[agent.Effect]) -> None:
+        now = self._clock()
+        for effect in effects:
+            match effect:
+                case agent.SendReport():
+                    self._wire.send_report(self.name, effect.report)
+                case agent.SendSync():
+                    self._wire.send_sync(self.name, effect.attempt, effect.request)
+                case agent.StartPod():
+                    self.pods.start(now, effect.pod, effect.template)
+                case agent.StopPod():
+                    self.pods.stop(now, effect.uid, effect.grace)
+                case agent.KillPod():
+                    self.pods.stop(now, effect.uid, 0.0)
+                case agent.WakeAt():
+                    self._wake_agent = effect.time
+        self._settle()
+
+    def _settle(self) -> None:
+        """Plans the flush of changed statuses, and the node's one timer."""
+        if self.pods.touched and self._flush_at == NEVER:
+            self._flush_at = max(self._clock() + SETTLE, self.agent.report_at)
+        wake = min(self._flush_at, self._wake_agent, self.pods.wake)
+        if wake == NEVER:
+            return
+        loop = asyncio.get_running_loop()
+        at = loop.time() + max(wake - self._clock(), 0.0)
+        if self._timer is not None:
+            if self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(at, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        now = self._clock()
+        if self.pods.wake <= now:
+            self.pods.tick(now)
+        if self._flush_at <= now:
+            self._flush_at = NEVER
+            self._apply(self.agent.on_runtime(now, self.pods.changes()))
+            if not len(self.pods):
+                self._empty.set()
+        if self._wake_agent <= now:
+            self._wake_agent = NEVER
+            self._apply(self.agent.on_tick(now))
+        self._settle()

@@ -1,0 +1,328 @@
+"""What the log says was seen: pods and nodes, with the counts that planners need.
+
+1. Counts are incremental: an event costs the same in a cluster of ten pods and of a
+   million. A pod is taken out of every count as it was and put in as it is.
+2. From the request to end it on, a pod counts for nothing but its node's room and its
+   ReplicaSet's `terminating` (spec 3.7, 4.3).
+3. When a node turns unready its pods turn unready with it (spec 4.6), by that one
+   event; the node's next full report says what is true again.
+4. A fold never rejects: see projections/desired.py, rule 1.
+"""
+
+from typing import Final
+
+import msgspec
+
+from domain import node, pod, quantities
+from domain.events import IllegalTransition, Recorded
+from domain.node import Node
+from domain.pod import Pod
+from domain.podspec import Taint
+from projections.desired import Desired
+
+VERSION: Final = 1
+
+
+class Tally:
+    """How many pods a ReplicaSet has, by what they are (spec 3.7).
+
+    `running` counts every pod that is not Failed or Succeeded, terminating ones
+    included: what Recreate waits for (spec 2.10).
+    """
+
+    __slots__ = ("active", "available", "labelled", "ready", "running", "terminating")
+
+    def __init__(self) -> None:
+        self.active = 0
+        self.ready = 0
+        self.available = 0
+        self.terminating = 0
+        self.running = 0
+        self.labelled = 0
+
+
+class NodeUse:
+    """A node and what is left of it; the view that placement takes of a node."""
+
+    __slots__ = (
+        "allocatable_cpu_milli",
+        "allocatable_memory",
+        "allocatable_pods",
+        "free_cpu_milli",
+        "free_memory",
+        "free_pods",
+        "labels",
+        "name",
+        "node",
+        "pods",
+        "ready",
+        "siblings",
+        "taints",
+        "unschedulable",
+    )
+
+    def __init__(self, state: Node) -> None:
+        self.node = state
+        self.name = state.name
+        self.pods: dict[str, None] = {}
+        self.siblings: dict[str, int] = {}
+        self.allocatable_cpu_milli = self.free_cpu_milli = 0
+        self.allocatable_memory = self.free_memory = 0
+        self.allocatable_pods = self.free_pods = 0
+        self.describe(state)
+
+    def describe(self, state: Node) -> None:
+        """Afterwards this is the node `state`; what its pods take stays taken."""
+        self.node = state
+        self.labels = state.all_labels()
+        self.taints: tuple[Taint, ...] = state.all_taints()
+        self.ready = state.ready
+        self.unschedulable = state.cordoned
+        room = state.info.allocatable
+        cpu = quantities.cpu_milli(room.get("cpu", "0"))
+        memory = quantities.whole(room.get("memory", "0"))
+        pods = quantities.whole(room.get("pods", "110"))
+        self.free_cpu_milli += cpu - self.allocatable_cpu_milli
+        self.free_memory += memory - self.allocatable_memory
+        self.free_pods += pods - self.allocatable_pods
+        self.allocatable_cpu_milli = cpu
+        self.allocatable_memory = memory
+        self.allocatable_pods = pods
+
+
+class Actual:
+    """The seen state; `evolve` is the only thing that changes it."""
+
+    def __init__(self, desired: Desired) -> None:
+        self._desired = desired
+        self.pods: dict[str, Pod] = {}
+        self.nodes: dict[str, NodeUse] = {}
+        self.node_list: list[NodeUse] = []
+        self.waiting: dict[str, None] = {}
+        """Pods without a node that shall have one, oldest first."""
+        self.loose: dict[str, None] = {}
+        """Pods that nobody owns."""
+        self.stranded: dict[str, None] = {}
+        """Pods whose node is not there any more."""
+        self.relabelled: dict[str, None] = {}
+        """Owned pods whose labels are no longer those of their template."""
+        self.set_aside: int = 0
+        self._tallies: dict[str, Tally] = {}
+        self._owned: dict[str, dict[str, None]] = {}
+
+    # --- questions ------------------------------------------------------------------
+
+    def tally(self, replicaset_key: str) -> Tally:
+        """The counts of a ReplicaSet's pods; all zero where it has none."""
+        return self._tallies.get(replicaset_key) or Tally()
+
+    def pods_of(self, replicaset_key: str) -> list[Pod]:
+        """The pods that the ReplicaSet owns, in order of creation."""
+        return [self.pods[key] for key in self._owned.get(replicaset_key, ())]
+
+    def owns_pods(self, replicaset_key: str) -> bool:
+        """The ReplicaSet owns a pod, terminating or ended ones included."""
+        return replicaset_key in self._owned
+
+    def labels_of(self, state: Pod) -> dict[str, str]:
+        """The pod's labels: its own, or those of its template."""
+        if state.labels is not None:
+            return state.labels
+        return self._desired.templates[state.template].labels
+
+    def annotations_of(self, state: Pod) -> dict[str, str]:
+        """The pod's annotations: its own, or those of its template."""
+        if state.annotations is not None:
+            return state.annotations
+        return self._desired.templates[state.template].annotations
+
+    def is_available(self, state: Pod) -> bool:
+        """Ready, and for long enough (spec 4.2), and not on its way out."""
+        if not state.ready or not state.active:
+            return False
+        if state.available:
+            return True
+        owner = self._desired.replicasets.get(state.owner)
+        return owner is None or owner.min_ready_seconds == 0
+
+    def related(self, state: Pod, node_name: str) -> int:
+        """Active pods of the same controller on that node (spec 3.6, criterion 5)."""
+        return self.siblings(self._desired.group_of(state.owner), node_name)
+
+    def siblings(self, group: tuple[str, ...], node_name: str) -> int:
+        """Active pods of these ReplicaSets on that node."""
+        held = self.nodes.get(node_name)
+        if held is None:
+            return 0
+        counts = held.siblings
+        return sum(counts.get(key, 0) for key in group)
+
+    # --- the fold -------------------------------------------------------------------
+
+    def evolve(self, recorded: Recorded) -> None:
+        """Afterwards the event is part of what was seen (Desired comes first)."""
+        kind = recorded.stream.partition("/")[0]
+        if kind == "pod":
+            self._pod(recorded)
+        elif kind == "node":
+            self._node(recorded)
+
+    def recount(self, replicaset_key: str) -> None:
+        """Counts the pods of a ReplicaSet anew: its minReadySeconds changed."""
+        counts = self._tallies.get(replicaset_key)
+        if counts is not None:
+            counts.available = sum(
+                self.is_available(held) for held in self.pods_of(replicaset_key)
+            )
+
+    def _pod(self, recorded: Recorded) -> None:
+        key = recorded.stream
+        before = self.pods.get(key)
+        try:
+            after = pod.evolve(before, recorded)
+        except IllegalTransition:
+            self.set_aside += 1
+            return
+        if after is None:
+            assert before is not None
+            self._count(before, -1)
+            self._index(key, before, None)
+            del self.pods[key]
+            return
+        if before is not None:
+            self._count(before, -1)
+        self.pods[key] = after
+        self._index(key, before, after)
+        self._count(after, 1)
+
+    def _count(self, state: Pod, sign: int) -> None:
+        terminal = state.terminal
+        if state.owner:
+            counts = self._tallies.get(state.owner)
+            if counts is None:
+                counts = self._tallies[state.owner] = Tally()
+            if state.stage == pod.TERMINATING:
+                if not terminal:
+                    counts.terminating += sign
+                    counts.running += sign
+            elif not terminal:
+                counts.running += sign
+                counts.active += sign
+                if state.labels is None or self._fully_labelled(state):
+                    counts.labelled += sign
+                if state.ready:
+                    counts.ready += sign
+                    if self.is_available(state):
+                        counts.available += sign
+        if state.node and not terminal:
+            self._occupy(state, sign)
+
+    def _occupy(self, state: Pod, sign: int) -> None:
+        held = self.nodes.get(state.node)
+        if held is None:
+            return
+        needs = self._desired.templates[state.template]
+        held.free_cpu_milli -= sign * needs.cpu_milli
+        held.free_memory -= sign * needs.memory
+        held.free_pods -= sign
+        if state.owner and state.stage != pod.TERMINATING:
+            count = held.siblings.get(state.owner, 0) + sign
+            if count:
+                held.siblings[state.owner] = count
+            else:
+                del held.siblings[state.owner]
+
+    def _fully_labelled(self, state: Pod) -> bool:
+        owner = self._desired.replicasets.get(state.owner)
+        if owner is None:
+            return True
+        wanted = self._desired.templates[owner.template].labels
+        return wanted.items() <= self.labels_of(state).items()
+
+    def _index(self, key: str, before: Pod | None, after: Pod | None) -> None:
+        was_owner = before.owner if before is not None else None
+        owner = after.owner if after is not None else None
+        if was_owner != owner:
+            if was_owner is not None:
+                self._unown(key, was_owner)
+            if owner is not None:
+                mine = self._owned.setdefault(owner, {}) if owner else self.loose
+                mine[key] = None
+        was_node = before.node if before is not None else ""
+        now_node = after.node if after is not None else ""
+        if was_node != now_node:
+            if was_node:
+                self.stranded.pop(key, None)
+                if was_node in self.nodes:
+                    self.nodes[was_node].pods.pop(key, None)
+            if now_node:
+                if now_node in self.nodes:
+                    self.nodes[now_node].pods[key] = None
+                else:
+                    self.stranded[key] = None
+        if after is not None and after.owner and after.labels is not None:
+            self.relabelled[key] = None
+        else:
+            self.relabelled.pop(key, None)
+        if after is not None and after.stage == pod.PENDING:
+            self.waiting.setdefault(key)
+        else:
+            self.waiting.pop(key, None)
+
+    def _unown(self, key: str, owner: str) -> None:
+        if not owner:
+            self.loose.pop(key, None)
+            return
+        mine = self._owned[owner]
+        del mine[key]
+        if not mine:
+            del self._owned[owner]
+            if owner not in self._desired.replicasets:
+                self._tallies.pop(owner, None)
+
+    def _node(self, recorded: Recorded) -> None:
+        name = recorded.stream.partition("/")[2]
+        held = self.nodes.get(name)
+        try:
+            after = node.evolve(held.node if held else None, recorded)
+        except IllegalTransition:
+            self.set_aside += 1
+            return
+        if after is None:
+            if held is not None:
+                self._forget(held)
+            return
+        if held is None:
+            held = self.nodes[name] = NodeUse(after)
+            self.node_list.append(held)
+            self._readmit(held)
+        else:
+            held.describe(after)
+        if isinstance(recorded.event, node.NodeBecameUnready):
+            self._silence(held, recorded.timestamp)
+
+    def _silence(self, held: NodeUse, now: float) -> None:
+        """Rule 3: the pods of a node that is not heard are not ready."""
+        for key in held.pods:
+            state = self.pods[key]
+            if state.ready:
+                self._count(state, -1)
+                state = msgspec.structs.replace(
+                    state, ready=False, ready_at=now, available=False
+                )
+                self.pods[key] = state
+                self._count(state, 1)
+
+    def _forget(self, held: NodeUse) -> None:
+        del self.nodes[held.name]
+        self.node_list.remove(held)
+        for key in held.pods:
+            self.stranded[key] = None
+
+    def _readmit(self, held: NodeUse) -> None:
+        """A node of a forgotten name is back: its stranded pods take room again."""
+        for key in [key for key in self.stranded if self.pods[key].node == held.name]:
+            del self.stranded[key]
+            held.pods[key] = None
+            if not self.pods[key].terminal:
+                self._occupy(self.pods[key], 1)

@@ -1,0 +1,91 @@
+"""All that is folded together: the state that decisions and answers are made from.
+
+1. `fold` takes the events in order, each once; a gap is a bug of the caller.
+2. `settle` ends a step: it is called when every event of one timestamp is folded.
+   `fold` does it by itself when an event of a later timestamp arrives.
+"""
+
+from domain.events import Recorded
+from domain.node import NodeBecameUnready
+from domain.pod import Pod
+from domain.replicaset import ReplicaSetConfigured
+from projections.actual import Actual
+from projections.desired import Desired
+from projections.rollouts import Rollouts
+
+
+class Cluster:
+    """Desired, actual and rollouts at `position`."""
+
+    def __init__(self) -> None:
+        self.desired = Desired()
+        self.actual = Actual(self.desired)
+        self.rollouts = Rollouts(self.desired, self.actual)
+        self.position = 0
+        self.timestamp = 0.0
+        self.uid = ""
+
+    def fold(self, recorded: Recorded) -> Pod | None:
+        """Afterwards the event is part of the state.
+
+        Returns the pod as it was before, if it is a pod's event.
+        """
+        assert recorded.position == self.position + 1, "the log has no gaps"
+        if recorded.timestamp != self.timestamp:
+            self.settle()
+            self.timestamp = recorded.timestamp
+        self.position = recorded.position
+        stream = recorded.stream
+        self.desired.evolve(recorded)
+        before = self.actual.pods.get(stream) if stream.startswith("pod/") else None
+        self.actual.evolve(recorded)
+        if stream.startswith("pod/"):
+            after = self.actual.pods.get(stream)
+            owner = after.owner if after is not None else ""
+            self.rollouts.evolve(recorded, owner or (before.owner if before else ""))
+        elif stream.startswith("node/"):
+            if isinstance(recorded.event, NodeBecameUnready):
+                self._touch_pods_of(stream)
+        elif stream.startswith("replicaset/"):
+            if isinstance(recorded.event, ReplicaSetConfigured):
+                self.actual.recount(stream)
+            self.rollouts.evolve(recorded)
+        else:
+            self.rollouts.evolve(recorded)
+            if stream.startswith("cluster/"):
+                self.uid = getattr(recorded.event, "uid", "")
+        return before
+
+    def settle(self) -> None:
+        """Rule 2: the conditions follow the counts of the step that has ended."""
+        self.rollouts.settle(self.timestamp)
+
+    def version_of(self, stream: str) -> int:
+        """The version of the stream's last event; 0 for one that is not known here."""
+        kind, _, rest = stream.partition("/")
+        match kind:
+            case "pod":
+                pod = self.actual.pods.get(stream)
+                if pod is not None:
+                    return pod.version
+            case "deployment":
+                deployment = self.desired.deployments.get(stream)
+                if deployment is not None:
+                    return deployment.version
+            case "replicaset":
+                replicaset = self.desired.replicasets.get(stream)
+                if replicaset is not None:
+                    return replicaset.version
+            case "node":
+                node = self.actual.nodes.get(rest)
+                if node is not None:
+                    return node.node.version
+            case _:
+                return 0
+        return self.desired.last_versions.get(stream, 0)
+
+    def _touch_pods_of(self, stream: str) -> None:
+        held = self.actual.nodes.get(stream.partition("/")[2])
+        if held is not None:
+            for key in held.siblings:
+                self.rollouts.touch(key)

@@ -1,0 +1,373 @@
+"""How each Deployment's rollouts went: conditions, and every revision ever.
+
+1. A revision is never dropped and never renumbered: running its template again is a
+   new one that says where it came from (S10).
+2. A revision's cause is what the user wrote for that change; if nothing was written,
+   what was changed. It is never inherited from another revision.
+3. Conditions that follow from counting pods are settled once per step, when all of a
+   step's events are folded: `settle`. All events of a step share a timestamp, so a
+   replay settles at the same places and comes to the same conditions, bit for bit.
+4. The rules of the conditions are those of spec 2.11 to 2.13.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+from domain import deployment, replicaset, template_changes
+from domain.deployment import Deployment
+from domain.events import Recorded
+from projections import status
+from projections.actual import Actual
+from projections.desired import Desired
+from projections.status import Condition, DeploymentStatus, set_condition
+
+VERSION: Final = 1
+
+Result = Literal[
+    "pending", "progressing", "stalled", "complete", "superseded", "rolled back"
+]
+PROGRESSING: Final = "Progressing"
+NEW_AVAILABLE: Final = "NewReplicaSetAvailable"
+DEADLINE_EXCEEDED: Final = "ProgressDeadlineExceeded"
+
+
+class Revision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One template that the Deployment was asked to run, and what came of it.
+
+    `position` is that of the request, `template` that of the event which holds the
+    ReplicaSet's template, `cause` the CHANGE-CAUSE, `origin` where it came from.
+    """
+
+    revision: int
+    replicaset: str
+    template: int
+    position: int
+    started_at: float
+    who: str
+    cause: str
+    origin: str = ""
+    result: Result = "progressing"
+    ended_at: float = 0.0
+    completed: bool = False
+
+
+class _Request(msgspec.Struct, frozen=True, kw_only=True):
+    """The last change of the template: who asked, and why."""
+
+    position: int
+    at: float
+    who: str
+    written: str
+    rolled_back_to: int = 0
+
+
+class Rollout:
+    """What is remembered of one Deployment, from its creation to its deletion."""
+
+    __slots__ = ("conditions", "request", "revisions", "status", "uid")
+
+    def __init__(self, uid: str, request: _Request) -> None:
+        self.uid = uid
+        self.request = request
+        self.conditions: tuple[Condition, ...] = ()
+        self.revisions: list[Revision] = []
+        self.status = DeploymentStatus()
+
+    def condition(self, type_: str) -> Condition | None:
+        """The condition of this type, if it is set."""
+        return next((held for held in self.conditions if held.type == type_), None)
+
+    def find(self, revision: int) -> Revision | None:
+        """The revision of this number; they are numbered without gaps or not at all."""
+        for held in reversed(self.revisions):
+            if held.revision == revision:
+                return held
+        return None
+
+
+class Rollouts:
+    """The rollouts of every living Deployment; `evolve` and `settle` change it."""
+
+    def __init__(self, desired: Desired, actual: Actual) -> None:
+        self._desired = desired
+        self._actual = actual
+        self.by_key: dict[str, Rollout] = {}
+        self._touched: dict[str, None] = {}
+
+    def evolve(self, recorded: Recorded, owner: str = "") -> None:
+        """Afterwards the event is remembered (Desired and Actual come first).
+
+        `owner` is the key of the ReplicaSet that the event's pod belongs to.
+        """
+        kind, _, _ = recorded.stream.partition("/")
+        if kind == "pod":
+            held = self._desired.replicasets.get(owner)
+            if held is not None and held.owner:
+                self._touched[held.owner] = None
+        elif kind == "deployment":
+            self._deployment(recorded)
+            self._touched[recorded.stream] = None
+        elif kind == "replicaset":
+            self._replicaset(recorded)
+
+    def touch(self, replicaset_key: str) -> None:
+        """The counts of this ReplicaSet changed by an event of another object."""
+        held = self._desired.replicasets.get(replicaset_key)
+        if held is not None and held.owner:
+            self._touched[held.owner] = None
+
+    def settle(self, now: float) -> None:
+        """Rule 3: afterwards the conditions are those of the counts."""
+        for key in self._touched:
+            owner = self._desired.deployments.get(key)
+            rollout = self.by_key.get(key)
+            if owner is not None and rollout is not None:
+                self._settle_one(owner, rollout, now)
+        self._touched.clear()
+
+    # --- conditions -----------------------------------------------------------------
+
+    def _settle_one(self, owner: Deployment, rollout: Rollout, now: float) -> None:
+        before = rollout.status
+        after = status.deployment_status(self._desired, self._actual, owner)
+        rollout.status = after
+        self._availability(owner, rollout, after, now)
+        if not status.has_deadline(owner):
+            rollout.conditions = tuple(
+                held for held in rollout.conditions if held.type != PROGRESSING
+            )
+            return
+        held = rollout.condition(PROGRESSING)
+        done = held is not None and held.reason == NEW_AVAILABLE
+        if owner.spec.paused or (done and after.replicas == after.updated):
+            return
+        if status.has_progressed(before, after):
+            self._progressing(
+                owner, rollout, "ReplicaSetUpdated", "{} is progressing.", now, True
+            )
+
+    def _availability(
+        self,
+        owner: Deployment,
+        rollout: Rollout,
+        after: DeploymentStatus,
+        now: float,
+    ) -> None:
+        enough = after.available >= owner.replicas - status.room(owner).unavailable
+        rollout.conditions = set_condition(
+            rollout.conditions,
+            type_="Available",
+            status="True" if enough else "False",
+            reason=f"MinimumReplicas{'A' if enough else 'Una'}vailable",
+            message=(
+                "Deployment has minimum availability."
+                if enough
+                else "Deployment does not have minimum availability."
+            ),
+            now=now,
+        )
+
+    def _progressing(
+        self,
+        owner: Deployment,
+        rollout: Rollout,
+        reason: str,
+        text: str,
+        now: float,
+        always: bool = False,
+        value: str = "True",
+    ) -> None:
+        if not status.has_deadline(owner):
+            return
+        new = self._desired.new_replicaset(owner)
+        subject = f'ReplicaSet "{new.name}"' if new else f'Deployment "{owner.name}"'
+        rollout.conditions = set_condition(
+            rollout.conditions,
+            type_=PROGRESSING,
+            status=value,
+            reason=reason,
+            message=text.format(subject),
+            now=now,
+            always=always,
+        )
+
+    # --- the fold -------------------------------------------------------------------
+
+    def _deployment(self, recorded: Recorded) -> None:
+        event, key, now = recorded.event, recorded.stream, recorded.timestamp
+        if isinstance(event, deployment.DeploymentDeleted):
+            self.by_key.pop(key, None)
+            return
+        owner = self._desired.deployments.get(key)
+        if owner is None:
+            return
+        if isinstance(event, deployment.DeploymentCreated):
+            request = _request(recorded, event.change_cause)
+            self.by_key[key] = Rollout(event.uid, request)
+            return
+        rollout = self.by_key.get(key)
+        if rollout is None:
+            return
+        match event:
+            case deployment.DeploymentTemplateChanged():
+                rollout.request = _request(recorded, event.change_cause)
+            case deployment.DeploymentRolledBack():
+                rollout.request = _request(
+                    recorded, event.change_cause, event.to_revision
+                )
+            case deployment.RevisionStarted():
+                self._start(owner, rollout, event, now)
+            case deployment.RolloutCompleted():
+                # Availability is judged before progress (spec 2.12's order).
+                after = status.deployment_status(self._desired, self._actual, owner)
+                self._availability(owner, rollout, after, now)
+                text = "{} has successfully progressed."
+                self._progressing(owner, rollout, NEW_AVAILABLE, text, now)
+                _end(rollout, event.revision, "complete", now)
+            case deployment.RolloutStalled():
+                self._progressing(
+                    owner,
+                    rollout,
+                    DEADLINE_EXCEEDED,
+                    "{} has timed out progressing.",
+                    now,
+                    value="False",
+                )
+                _end(rollout, event.revision, "stalled", now)
+            case deployment.DeploymentPaused() | deployment.DeploymentResumed():
+                self._pause(owner, rollout, now)
+            case deployment.DeploymentAnnotated():
+                _recause(rollout, event.annotations)
+            case _:
+                pass
+
+    def _pause(self, owner: Deployment, rollout: Rollout, now: float) -> None:
+        """Spec 2.11: resuming starts the deadline anew, unless it has passed."""
+        held = rollout.condition(PROGRESSING)
+        if held is not None and held.reason == DEADLINE_EXCEEDED:
+            return
+        word = "Paused" if owner.spec.paused else "Resumed"
+        self._progressing(
+            owner,
+            rollout,
+            f"Deployment{word}",
+            f"Deployment is {word.lower()}",
+            now,
+            value="Unknown",
+        )
+
+    def _replicaset(self, recorded: Recorded) -> None:
+        held = self._desired.replicasets.get(recorded.stream)
+        if held is None or not held.owner:
+            return
+        self._touched[held.owner] = None
+        if not isinstance(recorded.event, replicaset.ReplicaSetCreated):
+            return
+        owner = self._desired.deployments.get(held.owner)
+        rollout = self.by_key.get(held.owner)
+        if owner is not None and rollout is not None and status.has_deadline(owner):
+            rollout.conditions = set_condition(
+                rollout.conditions,
+                type_=PROGRESSING,
+                status="True",
+                reason="NewReplicaSetCreated",
+                message=f'Created new replica set "{held.name}"',
+                now=recorded.timestamp,
+            )
+
+    def _start(
+        self,
+        owner: Deployment,
+        rollout: Rollout,
+        event: deployment.RevisionStarted,
+        now: float,
+    ) -> None:
+        key = f"replicaset/{owner.namespace}/{event.replicaset}"
+        held = self._desired.replicasets[key]
+        request = rollout.request
+        last = rollout.revisions[-1] if rollout.revisions else None
+        if last is not None and last.result in ("progressing", "stalled", "pending"):
+            undone = bool(request.rolled_back_to)
+            _end(rollout, last.revision, "rolled back" if undone else "superseded", now)
+        rollout.revisions.append(
+            Revision(
+                revision=event.revision,
+                replicaset=event.replicaset,
+                template=held.template,
+                position=request.position,
+                started_at=request.at,
+                who=request.who,
+                cause=request.written or self._words(request, last, held.template),
+                origin=_origin(request, last),
+            )
+        )
+        progressing = rollout.condition(PROGRESSING)
+        if progressing is None:
+            self._found(owner, rollout, event.replicaset, now)
+        elif progressing.reason != "NewReplicaSetCreated":
+            # A former template that runs again is progress in itself.
+            text = "{} is progressing."
+            self._progressing(owner, rollout, "ReplicaSetUpdated", text, now, True)
+
+    def _found(
+        self, owner: Deployment, rollout: Rollout, name: str, now: float
+    ) -> None:
+        self._progressing(
+            owner, rollout, "FoundNewReplicaSet", f'Found new replica set "{name}"', now
+        )
+
+    def _words(self, request: _Request, last: Revision | None, position: int) -> str:
+        """What was changed, where the user wrote nothing (rule 2)."""
+        if request.rolled_back_to:
+            return f"rolled back to revision {request.rolled_back_to}"
+        new = self._desired.templates[position].template
+        if last is None:
+            pairs = ", ".join(
+                f"{container.name}={container.image}"
+                for container in new.spec.containers
+            )
+            return f"created with image {pairs}"
+        old = self._desired.templates[last.template].template
+        return template_changes.describe_change(old, new)
+
+
+def _request(recorded: Recorded, written: str, rolled_back_to: int = 0) -> _Request:
+    return _Request(
+        position=recorded.position,
+        at=recorded.timestamp,
+        who=recorded.actor,
+        written=written,
+        rolled_back_to=rolled_back_to,
+    )
+
+
+def _origin(request: _Request, last: Revision | None) -> str:
+    if request.rolled_back_to:
+        return f"revision {request.rolled_back_to}"
+    return f"revision {last.revision}" if last is not None else "create"
+
+
+def _end(rollout: Rollout, revision: int, result: Result, now: float) -> None:
+    for index in range(len(rollout.revisions) - 1, -1, -1):
+        held = rollout.revisions[index]
+        if held.revision == revision:
+            rollout.revisions[index] = msgspec.structs.replace(
+                held,
+                result=result,
+                ended_at=now,
+                completed=held.completed or result == "complete",
+            )
+            return
+
+
+def _recause(rollout: Rollout, annotations: dict[str, str]) -> None:
+    """The annotation is the cause of the current revision, as in Kubernetes (2.5)."""
+    written = annotations.get(deployment.CHANGE_CAUSE)
+    if not written:
+        return
+    rollout.request = msgspec.structs.replace(rollout.request, written=written)
+    if rollout.revisions:
+        rollout.revisions[-1] = msgspec.structs.replace(
+            rollout.revisions[-1], cause=written
+        )

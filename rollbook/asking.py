@@ -1,0 +1,186 @@
+"""The commands of the client: one method for each verb.
+
+The rules, and what every command may say besides, are in rollbook/client.py. Each
+method returns the answer once its effect is committed, and raises `Rejected` with
+Kubernetes' words where there is none.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Unpack
+
+import msgspec
+
+from domain import command, deployment, node, pod, podspec, replicaset
+from domain.protocol import Answer
+from rollbook.references import NODE, POD, REPLICASET
+from rollbook.session import Object, Propagation, Said, Session, Target
+
+
+class Commands(Session):
+    """What one can ask of a cluster."""
+
+    # --- commands about manifests
+
+    async def create(self, manifest: Object, **said: Unpack[Said]) -> Answer:
+        """Create the object of this manifest; `AlreadyExists` if it is there."""
+        reference = self.of_manifest(manifest, said.get("namespace"))
+        body: msgspec.Struct = deployment.CreateDeployment(manifest=manifest)
+        if reference.kind == REPLICASET:
+            body = replicaset.CreateReplicaSet(manifest=manifest)
+        elif reference.kind == POD:
+            body = pod.CreatePod(manifest=manifest)
+        return await self.command("create", reference, body, **said)
+
+    async def apply(self, manifest: Object, **said: Unpack[Said]) -> Answer:
+        """Make the object what this manifest says, creating it if need be.
+
+        A kind that cannot be changed by applying is created, or left as it is if it
+        is there: the answer then says `unchanged`.
+        """
+        reference = self.of_manifest(manifest, said.get("namespace"))
+        if (reference.kind.name, "apply") not in command.VERBS:
+            if await self.find(reference) is None:
+                return await self.create(manifest, **said)
+            return Answer(id="", result="unchanged")
+        body = deployment.ApplyDeployment(manifest=manifest)
+        return await self.command("apply", reference, body, **said)
+
+    async def replace(self, manifest: Object, **said: Unpack[Said]) -> Answer:
+        """Put this manifest in the object's place; `Conflict` if it is out of date."""
+        reference = self.of_manifest(manifest, said.get("namespace"))
+        body = deployment.ReplaceDeployment(manifest=manifest)
+        return await self.command("replace", reference, body, **said)
+
+    # --- commands about Deployments, ReplicaSets and pods
+
+    async def scale(
+        self,
+        target: Target,
+        replicas: int,
+        *,
+        current_replicas: int | None = None,
+        **said: Unpack[Said],
+    ) -> Answer:
+        """Run `replicas` pods; refused unless it is at `current_replicas`, if given."""
+        reference = self.reference(target, said.get("namespace"))
+        scale = (
+            replicaset.ScaleReplicaSet
+            if reference.kind == REPLICASET
+            else deployment.ScaleDeployment
+        )
+        body = scale(replicas=replicas, current_replicas=current_replicas)
+        return await self.command("scale", reference, body, **said)
+
+    async def set_image(
+        self, target: Target, images: Mapping[str, str], **said: Unpack[Said]
+    ) -> Answer:
+        """Run these images: container name (`*` for all) to image."""
+        body = deployment.SetImage(images=dict(images))
+        return await self.command("set-image", target, body, **said)
+
+    async def set_resources(
+        self,
+        target: Target,
+        *,
+        limits: Mapping[str, str] | None = None,
+        requests: Mapping[str, str] | None = None,
+        containers: Sequence[str] = (),
+        **said: Unpack[Said],
+    ) -> Answer:
+        """Give these containers (none: all) these limits and requests."""
+        body = deployment.SetResources(
+            containers=tuple(containers),
+            limits=dict(limits or {}),
+            requests=dict(requests or {}),
+        )
+        return await self.command("set-resources", target, body, **said)
+
+    async def pause(self, target: Target, **said: Unpack[Said]) -> Answer:
+        """Start no rollout until resumed."""
+        return await self.command("pause", target, deployment.PauseDeployment(), **said)
+
+    async def resume(self, target: Target, **said: Unpack[Said]) -> Answer:
+        """Roll out what was changed meanwhile."""
+        body = deployment.ResumeDeployment()
+        return await self.command("resume", target, body, **said)
+
+    async def restart(self, target: Target, **said: Unpack[Said]) -> Answer:
+        """Replace all pods by new ones, as a rolling update."""
+        body = deployment.RestartDeployment()
+        return await self.command("restart", target, body, **said)
+
+    async def undo(
+        self, target: Target, *, to_revision: int = 0, **said: Unpack[Said]
+    ) -> Answer:
+        """Run the template of a revision again; 0 is the one before."""
+        body = deployment.RollbackDeployment(to_revision=to_revision)
+        return await self.command("undo", target, body, **said)
+
+    async def delete(
+        self,
+        target: Target,
+        *,
+        propagation: Propagation = "background",
+        grace: int | None = None,
+        uid: str = "",
+        **said: Unpack[Said],
+    ) -> Answer:
+        """Remove the object; `grace` is for a pod, `propagation` for what owns pods."""
+        reference = self.reference(target, said.get("namespace"))
+        body: msgspec.Struct = deployment.DeleteDeployment(
+            propagation=propagation, uid=uid
+        )
+        if reference.kind == REPLICASET:
+            body = replicaset.DeleteReplicaSet(orphan=propagation == "orphan")
+        elif reference.kind == POD:
+            body = pod.DeletePod(grace=grace, uid=uid)
+        elif reference.kind == NODE:
+            body = node.DeleteNode()
+        return await self.command("delete", reference, body, **said)
+
+    async def evict(
+        self, target: Target, *, grace: int | None = None, **said: Unpack[Said]
+    ) -> Answer:
+        """End a pod because its node is being drained."""
+        return await self.command("evict", target, pod.EvictPod(grace=grace), **said)
+
+    # --- commands about every kind, and about nodes
+
+    async def label(
+        self,
+        target: Target,
+        changes: Mapping[str, str | None],
+        *,
+        overwrite: bool = False,
+        **said: Unpack[Said],
+    ) -> Answer:
+        """Set labels, or remove those whose value is None."""
+        body = command.LabelObject(changes=dict(changes), overwrite=overwrite)
+        return await self.command("label", target, body, **said)
+
+    async def annotate(
+        self,
+        target: Target,
+        changes: Mapping[str, str | None],
+        *,
+        overwrite: bool = False,
+        **said: Unpack[Said],
+    ) -> Answer:
+        """Set annotations, or remove those whose value is None."""
+        body = command.AnnotateObject(changes=dict(changes), overwrite=overwrite)
+        return await self.command("annotate", target, body, **said)
+
+    async def cordon(self, target: Target, **said: Unpack[Said]) -> Answer:
+        """Let no new pod be bound to the node."""
+        return await self.command("cordon", target, node.CordonNode(), **said)
+
+    async def uncordon(self, target: Target, **said: Unpack[Said]) -> Answer:
+        """Let pods be bound to the node again."""
+        return await self.command("uncordon", target, node.UncordonNode(), **said)
+
+    async def taint(
+        self, target: Target, taints: Sequence[podspec.Taint], **said: Unpack[Said]
+    ) -> Answer:
+        """Give the node these taints, all of them, in place of those it has."""
+        body = node.TaintNode(taints=tuple(taints))
+        return await self.command("taint", target, body, **said)

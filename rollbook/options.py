@@ -1,0 +1,78 @@
+"""What the processes are started with: one struct for each of them.
+
+The command line (rollbook/commands/daemons.py) fills them in from options and
+environment variables; rollbook/up.py and rollbook/processes.py act on them.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+Runtime = Literal["process", "container", "hollow"]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What every process may be told."""
+
+    debug: bool = False
+
+
+class UpOptions(Options, frozen=True, kw_only=True):
+    """`rollbook up`: everything in one command."""
+
+    data: Path
+    nodes: int = 3
+    runtime: Runtime = "process"
+    nats: str = ""
+    """A server that is there already; empty starts an embedded one."""
+    store: str = ""
+    """Empty is a SQLite file under `data`."""
+    nats_port: int | None = None
+    """None is the standard port if it is free, else a free one."""
+    api_port: int | None = None
+    keep_pods: bool = False
+    images: Path | None = None
+    """None is the catalogue that comes along."""
+
+
+class ControlOptions(Options, frozen=True, kw_only=True):
+    """`rollbook control`: the one writer."""
+
+    context: str | None = None
+    """A file; None searches for it (adapters/context.py)."""
+    store: str = ""
+    """Empty is what the context says."""
+
+
+class ApiOptions(Options, frozen=True, kw_only=True):
+    """`rollbook api`: the readers' side."""
+
+    context: str | None = None
+    store: str = ""
+    listen: str = "127.0.0.1"
+    api_port: int | None = None
+
+
+class KubeletOptions(Options, frozen=True, kw_only=True):
+    """`rollbook kubelet`: the agent of one node, or of many hollow ones."""
+
+    node: str
+    """With `hollow_nodes` above 0, the beginning of their names."""
+    context: str | None = None
+    runtime: Runtime = "process"
+    data: Path | None = None
+    """Where pods' files and output lie; None is beside the context."""
+    keep_pods: bool = False
+    images: Path | None = None
+    hollow_nodes: int = 0
+
+
+class SetupOptions(Options, frozen=True, kw_only=True):
+    """`rollbook setup`: the broker's configuration and one context per role."""
+
+    data: Path
+    nats_url: str
+    listen: str = "127.0.0.1"
+    nodes: tuple[str, ...] = ()
+    users: tuple[str, ...] = ("admin",)

@@ -1,0 +1,79 @@
+"""Every environment variable that Rollbook reads, and what each one does.
+
+1. `ENVIRONMENT` is the whole list: a variable that is not in it has no effect, and the
+   documents and the compose file are checked against it.
+2. An option of the command line wins over its variable, a variable over the default.
+3. An empty variable is the same as none.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from domain import errors
+
+CONTEXT: Final = "ROLLBOOK_CONTEXT"
+NAMESPACE: Final = "ROLLBOOK_NAMESPACE"
+TIMEOUT: Final = "ROLLBOOK_TIMEOUT"
+DEBUG: Final = "ROLLBOOK_DEBUG"
+DATA: Final = "ROLLBOOK_DATA"
+NODES: Final = "ROLLBOOK_NODES"
+RUNTIME: Final = "ROLLBOOK_RUNTIME"
+NATS: Final = "ROLLBOOK_NATS"
+STORE: Final = "ROLLBOOK_STORE"
+NATS_PORT: Final = "ROLLBOOK_NATS_PORT"
+API_PORT: Final = "ROLLBOOK_API_PORT"
+LISTEN: Final = "ROLLBOOK_LISTEN"
+NODE: Final = "ROLLBOOK_NODE"
+KEEP_PODS: Final = "ROLLBOOK_KEEP_PODS"
+IMAGES: Final = "ROLLBOOK_IMAGES"
+HOLLOW_NODES: Final = "ROLLBOOK_HOLLOW_NODES"
+NO_COLOR: Final = "NO_COLOR"
+
+ENVIRONMENT: Final[dict[str, str]] = {
+    CONTEXT: "the context's file, as --context FILE",
+    NAMESPACE: "the namespace of commands that name none, as -n",
+    TIMEOUT: "how many seconds a command is tried before it is given up (30)",
+    DEBUG: "1 shows a traceback where something went wrong, as --debug",
+    DATA: "the folder that everything of a cluster lies in, as --data",
+    NODES: "how many local nodes `rollbook up` starts, as --nodes",
+    RUNTIME: "what runs containers: process, container or hollow, as --runtime",
+    NATS: "the URL of a NATS server that is there already, as --nats",
+    STORE: "the URL of the event store, sqlite:… or postgresql:…, as --store",
+    NATS_PORT: "the port of the embedded NATS server, as --nats-port",
+    API_PORT: "the port of the HTTP API, as --api-port",
+    LISTEN: "the address that servers listen on, as --listen",
+    NODE: "the node that a kubelet serves, as --node",
+    KEEP_PODS: "1 lets pods run on when their kubelet stops, as --keep-pods",
+    IMAGES: "the folder of the image catalogue, as --images",
+    HOLLOW_NODES: "how many hollow nodes one kubelet plays, as --hollow-nodes",
+    NO_COLOR: "anything: no colours on the terminal, as --no-color",
+}
+
+COMMAND_SECONDS: Final = 30.0
+
+
+def text(environment: Mapping[str, str], name: str, default: str = "") -> str:
+    """The value of a variable of `ENVIRONMENT`, or `default` where it is not set."""
+    assert name in ENVIRONMENT, f"{name} must be listed in ENVIRONMENT"
+    return environment.get(name) or default
+
+
+def flag(environment: Mapping[str, str], name: str) -> bool:
+    """Whether a variable is set to something that means yes."""
+    return text(environment, name).lower() not in ("", "0", "no", "false", "off")
+
+
+def seconds(environment: Mapping[str, str], name: str, default: float) -> float:
+    """A number of seconds. Raises `Permanent` where the variable holds none."""
+    value = text(environment, name)
+    if not value:
+        return default
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < float("inf"):
+        raise errors.Permanent(
+            f"{name}={value} is not a number of seconds above 0: correct or unset it"
+        )
+    return number

@@ -1,0 +1,368 @@
+"""Which decision a command asks for, and what it needs to see to be decided.
+
+1. One function per kind; each returns the events with their streams, or raises
+   `Rejected`. None of them changes the state.
+2. A command of a pod or a node is decided here where the rule is one line; a
+   Deployment's rules have a file of their own (domain/deployment_decisions.py).
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from domain import (
+    command,
+    deployment,
+    deployment_decisions,
+    labels,
+    names,
+    node,
+    objects,
+    pod,
+    podspec,
+    replicaset,
+    template,
+    validation,
+)
+from domain.errors import Rejected, already_exists, invalid, not_found
+from domain.events import Event
+from domain.pod import Pod
+from domain.protocol import CommandMessage
+from workers.state import State
+
+RESOURCES: Final = {
+    "deployment": "deployments.apps",
+    "replicaset": "replicasets.apps",
+    "pod": "pods",
+    "node": "nodes",
+}
+KINDS: Final = {
+    "deployment": "Deployment.apps",
+    "replicaset": "ReplicaSet.apps",
+    "pod": "Pod",
+    "node": "Node",
+}
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """The object that a command names, as its subject says."""
+
+    namespace: str
+    kind: str
+    name: str
+    verb: str
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """The events of a command; `message` where an unchanged answer needs words."""
+
+    events: list[tuple[str, Event]]
+    revision: int = 0
+    message: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def decide(state: State, at: Target, message: CommandMessage) -> Decided:
+    """What `message`, sent to the object `at`, asks for.
+
+    Raises `Rejected` with Kubernetes' reason and text.
+    """
+    kind = command.VERBS.get((at.kind, at.verb))
+    if kind is None:
+        known = ", ".join(verb for held, verb in command.VERBS if held == at.kind)
+        text = f"{at.kind} knows: {known}" if known else f'no kind "{at.kind}"'
+        raise Rejected("MethodNotAllowed", f'unknown verb "{at.verb}": {text}')
+    try:
+        body = msgspec.json.decode(message.body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise Rejected("BadRequest", f"body of {at.verb}: {error}") from error
+    match body:
+        case command.LabelObject() | command.AnnotateObject():
+            return _metadata(state, at, body)
+        case pod.CreatePod() | pod.DeletePod() | pod.EvictPod():
+            return _pod(state, at, body)
+        case (
+            node.CordonNode()
+            | node.UncordonNode()
+            | node.TaintNode()
+            | node.DeleteNode()
+        ):
+            return _node(state, at, body)
+        case (
+            replicaset.CreateReplicaSet()
+            | replicaset.ScaleReplicaSet()
+            | replicaset.DeleteReplicaSet()
+        ):
+            return _replicaset(state, at, body)
+        case _:
+            return _deployment(state, at, body, message.cause)
+
+
+# --- deployments ------------------------------------------------------------------
+
+
+def _deployment(
+    state: State, at: Target, body: deployment_decisions.Command, cause: str
+) -> Decided:
+    key = names.deployment_key(at.namespace, at.name)
+    held = state.cluster.desired.deployments.get(key)
+    asked = deployment_decisions.Asked(
+        namespace=at.namespace,
+        name=at.name,
+        now=state.now,
+        # The command's own event comes first, so the object's is the one after it.
+        uid=state.uid_after(1),
+        cause=cause,
+    )
+    found = deployment_decisions.decide(held, body, asked, _revisions(state, key))
+    warnings = tuple(validation.name_warnings(at.name)) if held is None else ()
+    message = ""
+    if not found and isinstance(body, deployment.RollbackDeployment):
+        message = (
+            "skipped rollback (current template already matches revision "
+            f"{body.to_revision})"
+        )
+    return Decided(
+        events=[(key, event) for event in found],
+        revision=_next_revision(held, found),
+        message=message,
+        warnings=warnings,
+    )
+
+
+def _revisions(state: State, key: str) -> Mapping[int, podspec.PodTemplateSpec]:
+    rollout = state.cluster.rollouts.by_key.get(key)
+    if rollout is None:
+        return {}
+    templates = state.cluster.desired.templates
+    return {
+        held.revision: template.without_hash(templates[held.template].template)
+        for held in rollout.revisions
+    }
+
+
+def _next_revision(held: deployment.Deployment | None, found: list[Event]) -> int:
+    """The revision that the command's change of the template becomes; 0 for none."""
+    changed = any(deployment.template_in(event) is not None for event in found)
+    if not changed:
+        return 0
+    if held is None:
+        created = found[0]
+        assert isinstance(created, deployment.DeploymentCreated)
+        return 0 if created.spec.paused else 1
+    return 0 if held.spec.paused else held.revision + 1
+
+
+# --- replicasets ------------------------------------------------------------------
+
+
+def _replicaset(
+    state: State,
+    at: Target,
+    body: replicaset.CreateReplicaSet
+    | replicaset.ScaleReplicaSet
+    | replicaset.DeleteReplicaSet,
+) -> Decided:
+    key = names.replicaset_key(at.namespace, at.name)
+    held = state.cluster.desired.replicasets.get(key)
+    if isinstance(body, replicaset.CreateReplicaSet):
+        if held is not None:
+            raise already_exists(RESOURCES["replicaset"], at.name)
+        return _create_replicaset(state, at, key, body)
+    if held is None:
+        raise not_found(RESOURCES["replicaset"], at.name)
+    if isinstance(body, replicaset.DeleteReplicaSet):
+        why = "a user deleted it"
+        deleted = replicaset.ReplicaSetDeleted(why=why, orphan=body.orphan)
+        return Decided(events=[(key, deleted)])
+    current = body.current_replicas
+    if current is not None and current != held.replicas:
+        raise Rejected(
+            "Conflict", f"Expected replicas to be {current}, was {held.replicas}"
+        )
+    errors = validation.scale_errors(body.replicas)
+    if errors:
+        raise invalid("Scale.autoscaling", at.name, errors)
+    if body.replicas == held.replicas:
+        return Decided(events=[])
+    scaled = replicaset.ReplicaSetScaled(
+        before=held.replicas,
+        after=body.replicas,
+        why="a user scaled it",
+        desired=held.desired,
+        maximum=held.maximum,
+    )
+    return Decided(events=[(key, scaled)])
+
+
+def _create_replicaset(
+    state: State, at: Target, key: str, body: replicaset.CreateReplicaSet
+) -> Decided:
+    manifest = objects.decode_manifest(body.manifest)
+    if not isinstance(manifest, objects.ReplicaSetManifest):
+        raise Rejected("BadRequest", f"{manifest.kind} is not a ReplicaSet")
+    manifest = objects.default_replicaset(manifest)
+    errors = validation.replicaset_errors(manifest)
+    if errors:
+        raise invalid(KINDS["replicaset"], at.name, errors)
+    spec = manifest.spec
+    assert spec.replicas is not None, "a default fills it in"
+    created = replicaset.ReplicaSetCreated(
+        uid=state.uid_after(1),
+        replicas=spec.replicas,
+        selector=spec.selector or labels.LabelSelector(),
+        template=spec.template,
+        labels=manifest.metadata.labels or spec.template.metadata.labels,
+        annotations=manifest.metadata.annotations,
+        min_ready_seconds=spec.min_ready_seconds,
+    )
+    return Decided(events=[(key, created)])
+
+
+# --- pods and nodes ---------------------------------------------------------------
+
+
+def _pod(
+    state: State, at: Target, body: pod.CreatePod | pod.DeletePod | pod.EvictPod
+) -> Decided:
+    key = names.pod_key(at.namespace, at.name)
+    held = state.cluster.actual.pods.get(key)
+    if isinstance(body, pod.CreatePod):
+        if held is not None:
+            raise already_exists(RESOURCES["pod"], at.name)
+        return _create_pod(state, at, key, body)
+    if held is None:
+        raise not_found(RESOURCES["pod"], at.name)
+    own = state.cluster.desired.templates[held.template].grace
+    evict = isinstance(body, pod.EvictPod)
+    if isinstance(body, pod.DeletePod) and body.uid and body.uid != held.uid:
+        raise Rejected(
+            "Conflict",
+            f"Precondition failed: UID in precondition: {body.uid}, UID in object "
+            f"meta: {held.uid}",
+        )
+    found = pod.terminate(
+        held,
+        why="a user evicted it" if evict else "a user deleted it",
+        reason="Evicted" if evict else "Deleted",
+        grace=pod.grace_of(held, body.grace, own),
+        now=state.now,
+    )
+    if body.grace == 0 and held.node and not held.terminal:
+        # Forced: nobody waits for the node, which stops the stranger when it can.
+        found.append(pod.PodRemoved(why="a user removed it by force"))
+    return Decided(events=[(key, event) for event in found])
+
+
+def _create_pod(state: State, at: Target, key: str, body: pod.CreatePod) -> Decided:
+    manifest = objects.decode_manifest(body.manifest)
+    if not isinstance(manifest, objects.PodManifest):
+        raise Rejected("BadRequest", f"{manifest.kind} is not a Pod")
+    manifest = objects.default_pod(manifest)
+    errors = validation.pod_errors(manifest)
+    if errors:
+        raise invalid(KINDS["pod"], at.name, errors)
+    own = podspec.PodTemplateSpec(
+        metadata=type(manifest.metadata)(
+            labels=manifest.metadata.labels, annotations=manifest.metadata.annotations
+        ),
+        spec=manifest.spec,
+    )
+    return Decided(events=[(key, pod.PodCreated(uid=state.uid_after(1), own=own))])
+
+
+def _node(
+    state: State,
+    at: Target,
+    body: node.CordonNode | node.UncordonNode | node.TaintNode | node.DeleteNode,
+) -> Decided:
+    use = state.cluster.actual.nodes.get(at.name)
+    if use is None:
+        raise not_found(RESOURCES["node"], at.name)
+    key = names.node_key(at.name)
+    return Decided(events=[(key, event) for event in node.decide(use.node, body)])
+
+
+# --- labels and annotations -------------------------------------------------------
+
+
+def _metadata(
+    state: State, at: Target, body: command.LabelObject | command.AnnotateObject
+) -> Decided:
+    key, current = _current(state, at, body)
+    word = "label" if isinstance(body, command.LabelObject) else "annotation"
+    changed = dict(current)
+    for name, value in body.changes.items():
+        if value is None:
+            changed.pop(name, None)
+            continue
+        if name in current and current[name] != value and not body.overwrite:
+            raise Rejected(
+                "BadRequest",
+                f"'{name}' already has a value ({current[name]}), and --overwrite is "
+                "false",
+            )
+        changed[name] = value
+    if word == "label":
+        errors = validation.label_errors(changed, "metadata.labels")
+    else:
+        errors = validation.annotation_errors(changed, "metadata.annotations")
+    if errors:
+        raise invalid(KINDS[at.kind], at.name, errors)
+    if changed == current:
+        return Decided(events=[])
+    return Decided(events=[(key, _changed(at.kind, word, changed))])
+
+
+def _current(
+    state: State, at: Target, body: command.LabelObject | command.AnnotateObject
+) -> tuple[str, dict[str, str]]:
+    """The object's key, and its labels or annotations now."""
+    cluster = state.cluster
+    is_label = isinstance(body, command.LabelObject)
+    if at.kind == "node":
+        use = cluster.actual.nodes.get(at.name)
+        if use is None:
+            raise not_found(RESOURCES["node"], at.name)
+        own = use.node.labels if is_label else use.node.annotations
+        return use.node.key, own
+    key = f"{at.kind}/{at.namespace}/{at.name}"
+    if at.kind == "pod":
+        found = cluster.actual.pods.get(key)
+        if found is None:
+            raise not_found(RESOURCES["pod"], at.name)
+        return key, _pod_metadata(state, found, is_label=is_label)
+    held = (
+        cluster.desired.deployments.get(key)
+        if at.kind == "deployment"
+        else cluster.desired.replicasets.get(key)
+    )
+    if held is None:
+        raise not_found(RESOURCES[at.kind], at.name)
+    return key, held.labels if is_label else held.annotations
+
+
+def _pod_metadata(state: State, held: Pod, *, is_label: bool) -> dict[str, str]:
+    actual = state.cluster.actual
+    return actual.labels_of(held) if is_label else actual.annotations_of(held)
+
+
+def _changed(kind: str, word: str, values: dict[str, str]) -> Event:
+    match kind, word:
+        case "deployment", "label":
+            return deployment.DeploymentLabelled(labels=values)
+        case "deployment", _:
+            return deployment.DeploymentAnnotated(annotations=values)
+        case "replicaset", "label":
+            return replicaset.ReplicaSetLabelled(labels=values)
+        case "replicaset", _:
+            return replicaset.ReplicaSetAnnotated(annotations=values)
+        case "pod", "label":
+            return pod.PodLabelled(labels=values)
+        case "pod", _:
+            return pod.PodAnnotated(annotations=values)
+        case "node", "label":
+            return node.NodeLabelled(labels=values)
+        case _:
+            return node.NodeAnnotated(annotations=values)

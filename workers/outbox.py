@@ -1,0 +1,200 @@
+"""What is to be said after the commit of a step: answers, assignments, tracking rows.
+
+1. Nothing here is sent by the step; control.py sends it when the events are on disk.
+2. A node hears of changes once per step, in one message, chained to the one before.
+3. A sync's answer is made at the end of the step, so that it speaks for all of it.
+"""
+
+import msgspec
+
+from domain import pod
+from domain.events import Recorded
+from domain.pod import Pod
+from domain.podspec import PodTemplateSpec
+from domain.protocol import (
+    Answer,
+    Assignment,
+    PodRun,
+    PodStatus,
+    PodStop,
+    SyncReply,
+)
+from workers.state import State
+
+
+class _Changes:
+    """What one node is told in this step."""
+
+    __slots__ = ("confirm", "resync", "run", "stop", "templates")
+
+    def __init__(self) -> None:
+        self.run: list[PodRun] = []
+        self.stop: list[PodStop] = []
+        self.templates: dict[str, PodTemplateSpec] = {}
+        self.confirm = False
+        self.resync = False
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """A step's outcome: `events` and `tracking` to commit, the rest to say then.
+
+    `wake_at` is when the next alarm rings; `more` tells that the bound of the step was
+    reached and the next one should follow at once.
+    """
+
+    events: list[Recorded]
+    tracking: dict[str, int]
+    answers: list[tuple[str, Answer]]
+    assignments: dict[str, Assignment]
+    syncs: list[tuple[str, SyncReply]]
+    position: int
+    wake_at: float | None
+    more: bool
+
+
+class Outbox:
+    """Collects during a step; `close` makes the step's outcome of it."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._nodes: dict[str, _Changes] = {}
+        self._answers: list[tuple[str, Answer]] = []
+        self._syncs: list[tuple[str, str]] = []
+        self._refused: list[tuple[str, SyncReply]] = []
+        self.tracking: dict[str, int] = {}
+
+    def answer(self, reply: str, answer: Answer) -> None:
+        """The answer of a command, to where it wants it."""
+        if reply:
+            self._answers.append((reply, answer))
+
+    def sync(self, node: str, reply: str) -> None:
+        """The full list for `node`, as it is at the end of the step."""
+        self._syncs.append((node, reply))
+
+    def refuse_sync(self, reply: str, why: str) -> None:
+        """A sync that cannot be answered: what is wrong with it."""
+        refusal = SyncReply(position=0, incarnation=0, error=why)
+        self._refused.append((reply, refusal))
+
+    def resync(self, node: str) -> None:
+        """Tells a kubelet that it must sync before it is believed."""
+        self._of(node).resync = True
+
+    def confirm(self, node: str) -> None:
+        """Tells a kubelet how far its reports are in the store."""
+        self._of(node).confirm = True
+
+    def track(self, node: str, incarnation: int, sequence: int) -> None:
+        """The last report of this node that made events (exactly once)."""
+        self.tracking[f"report/{node}/{incarnation}"] = sequence
+
+    def stop_stranger(self, node: str, status: PodStatus) -> None:
+        """The node runs a pod that it should not have: it is told to stop it."""
+        stop = PodStop(
+            namespace=status.namespace, name=status.name, uid=status.uid, grace=0.0
+        )
+        self._of(node).stop.append(stop)
+
+    def run_again(self, node: str, held: Pod) -> None:
+        """The node does not know of a pod that is bound to it."""
+        self._run(self._of(node), held)
+
+    def close(self, *, more: bool) -> Step:
+        """The outcome of the step; called once, when everything is folded."""
+        state = self._state
+        for recorded in state.events:
+            self._follow(recorded)
+        syncs = [*self._refused]
+        for node, reply in self._syncs:
+            syncs.append((reply, self._full_list(node)))
+            self._nodes.pop(node, None)
+        position = state.cluster.position
+        assignments = {
+            node: self._assignment(node, changes, position)
+            for node, changes in self._nodes.items()
+        }
+        return Step(
+            events=state.events,
+            tracking=self.tracking,
+            answers=self._answers,
+            assignments=assignments,
+            syncs=syncs,
+            position=position,
+            wake_at=state.timers.next_at(),
+            more=more,
+        )
+
+    def _follow(self, recorded: Recorded) -> None:
+        event = recorded.event
+        if not isinstance(event, pod.PodScheduled | pod.PodTerminationRequested):
+            return
+        held = self._state.cluster.actual.pods.get(recorded.stream)
+        if held is None or not held.node or held.position < recorded.position:
+            return
+        changes = self._of(held.node)
+        if isinstance(event, pod.PodTerminationRequested):
+            changes.stop.append(_stop(held, self._state.now))
+        elif held.stage == pod.BOUND:
+            self._run(changes, held)
+
+    def _run(self, changes: _Changes, held: Pod) -> None:
+        facts = self._state.cluster.desired.templates[held.template]
+        reference = str(held.template)
+        changes.templates[reference] = facts.template
+        changes.run.append(
+            PodRun(
+                namespace=held.namespace,
+                name=held.name,
+                uid=held.uid,
+                template=reference,
+                created_at=held.created_at,
+                labels=held.labels,
+            )
+        )
+
+    def _assignment(self, node: str, changes: _Changes, position: int) -> Assignment:
+        state = self._state
+        use = state.cluster.actual.nodes.get(node)
+        heard = state.heard.get(node)
+        before = state.chain.get(node, -1)
+        state.chain[node] = position
+        return Assignment(
+            from_position=before,
+            to_position=position,
+            incarnation=use.node.incarnation if use else 0,
+            confirmed=heard.last if heard else 0,
+            templates=changes.templates,
+            run=tuple(changes.run),
+            stop=tuple(changes.stop),
+            resync=changes.resync or use is None,
+        )
+
+    def _full_list(self, node: str) -> SyncReply:
+        state = self._state
+        use = state.cluster.actual.nodes[node]
+        changes = _Changes()
+        for key in use.pods:
+            held = state.cluster.actual.pods[key]
+            if held.stage == pod.TERMINATING:
+                changes.stop.append(_stop(held, state.now))
+            elif not held.terminal:
+                self._run(changes, held)
+        state.chain[node] = state.cluster.position
+        return SyncReply(
+            position=state.cluster.position,
+            incarnation=use.node.incarnation,
+            templates=changes.templates,
+            run=tuple(changes.run),
+            stop=tuple(changes.stop),
+        )
+
+    def _of(self, node: str) -> _Changes:
+        return self._nodes.setdefault(node, _Changes())
+
+
+def _stop(held: Pod, now: float) -> PodStop:
+    left = held.deletion_at + held.grace - now
+    return PodStop(
+        namespace=held.namespace, name=held.name, uid=held.uid, grace=max(0.0, left)
+    )

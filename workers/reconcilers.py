@@ -1,0 +1,441 @@
+"""Desired against actual: each dirty object's plan, turned into events.
+
+1. A reconciler asks its planner (domain/plans) and emits what the plan names; it makes
+   no choice of its own. What it emits marks what must be looked at next.
+2. Every event names its cause: the position that made its object dirty (S14).
+3. Where desired equals actual nothing is emitted: an idle cluster writes nothing.
+"""
+
+from collections.abc import Callable
+
+from domain import (
+    deployment,
+    events,
+    ids,
+    labels,
+    names,
+    pod,
+    podspec,
+    replicaset,
+    template,
+)
+from domain.deployment import Deployment
+from domain.labels import LabelSelector
+from domain.plans import placement, replicas, rollout
+from domain.replicaset import ReplicaSet
+from projections import status
+from workers.state import State
+
+
+def run(state: State, bound: int) -> bool:
+    """Plans for what is dirty until nothing is, or `bound` events were made.
+
+    Returns whether something is left. Deployments come before ReplicaSets and these
+    before placement, so that a step sees a wish through to its pods' nodes.
+    """
+    while len(state.events) < bound:
+        if state.dirty_deployments:
+            reconcile_deployment(state, *state.dirty_deployments.pop())
+        elif state.dirty_replicasets:
+            reconcile_replicaset(state, *state.dirty_replicasets.pop())
+        elif state.place_cause and state.cluster.actual.waiting:
+            if place_waiting(state, bound):
+                state.place_cause = 0
+        else:
+            state.place_cause = 0
+            return False
+    return state.dirty
+
+
+# --- deployments ------------------------------------------------------------------
+
+
+def reconcile_deployment(state: State, key: str, cause: int) -> None:
+    """One sync of spec 2.2; a plan that writes marks the Deployment for another."""
+    owner = state.cluster.desired.deployments.get(key)
+    if owner is None:
+        _collect_replicasets(state, key, cause)
+        return
+    _claim_replicasets(state, owner, cause)
+    found = rollout.plan(
+        _deployment_facts(state, owner), _facts(state, owner), state.now
+    )
+    if found.wake_at is not None:
+        state.timers.set("progress", key, found.wake_at)
+    if not rollout.is_empty(found):
+        _carry_out(state, owner, found, cause)
+
+
+def _carry_out(
+    state: State, owner: Deployment, found: rollout.RolloutPlan, cause: int
+) -> None:
+    def emit(stream: str, event: events.Event) -> None:
+        actor = events.DEPLOYMENT_CONTROLLER
+        state.emit(stream, event, actor=actor, cause=cause)
+
+    new = state.cluster.desired.new_replicaset(owner)
+    if found.revise is not None:
+        emit(
+            found.revise.key,
+            replicaset.ReplicaSetRevised(revision=found.revise.revision),
+        )
+    if found.configure is not None:
+        emit(
+            found.configure.key,
+            replicaset.ReplicaSetConfigured(
+                min_ready_seconds=found.configure.min_ready_seconds,
+                annotations=found.configure.annotations,
+            ),
+        )
+    if found.create is not None:
+        name = _create_replicaset(state, owner, found.create, cause)
+        if name is None:
+            return
+        emit(
+            owner.key,
+            deployment.RevisionStarted(revision=found.create.revision, replicaset=name),
+        )
+    elif found.revision is not None and new is not None:
+        started = deployment.RevisionStarted(
+            revision=found.revision, replicaset=new.name
+        )
+        emit(owner.key, started)
+    for write in found.scale:
+        emit(
+            write.key,
+            replicaset.ReplicaSetScaled(
+                before=write.before,
+                after=write.after,
+                why=write.why,
+                desired=write.desired,
+                maximum=write.maximum,
+            ),
+        )
+    for spent in found.delete:
+        limit = owner.spec.revision_history_limit
+        why = f"more than revisionHistoryLimit={limit} old ReplicaSets"
+        emit(spent, replicaset.ReplicaSetDeleted(why=why))
+    if found.completed:
+        emit(owner.key, deployment.RolloutCompleted(revision=_revision(state, owner)))
+    if found.stalled:
+        stalled = deployment.RolloutStalled(revision=_revision(state, owner))
+        state.emit(owner.key, stalled, actor=events.TIMER, cause=cause)
+
+
+def _revision(state: State, owner: Deployment) -> int:
+    held = state.cluster.desired.deployments.get(owner.key)
+    return held.revision if held is not None else owner.revision
+
+
+def _create_replicaset(
+    state: State, owner: Deployment, wanted: rollout.CreateReplicaSet, cause: int
+) -> str | None:
+    """Creates the new ReplicaSet (spec 2.4); None where its name is taken by another,
+    which is recorded as a collision and tried again with the next hash."""
+    taken = state.cluster.desired.replicasets
+    hashed = template.template_hash(owner.template, owner.collision_count)
+    name = names.replicaset_name(owner.name, hashed)
+    key = names.replicaset_key(owner.namespace, name)
+    actor = events.DEPLOYMENT_CONTROLLER
+    if key in taken:
+        count = (owner.collision_count or 0) + 1
+        state.emit(
+            owner.key,
+            deployment.HashCollided(collision_count=count),
+            actor=actor,
+            cause=cause,
+        )
+        return None
+    labelled = template.with_hash(owner.template, hashed)
+    selector = owner.spec.selector or LabelSelector()
+    state.emit(
+        key,
+        replicaset.ReplicaSetCreated(
+            uid=state.uid_after(0),
+            replicas=wanted.replicas,
+            selector=_with_hash(selector, hashed),
+            template=labelled,
+            owner=owner.key,
+            owner_uid=owner.uid,
+            labels=labelled.metadata.labels,
+            annotations=wanted.annotations,
+            min_ready_seconds=wanted.min_ready_seconds,
+            revision=wanted.revision,
+            desired=wanted.desired,
+            maximum=wanted.maximum,
+        ),
+        actor=actor,
+        cause=cause,
+    )
+    return name
+
+
+def _with_hash(selector: LabelSelector, hashed: str) -> LabelSelector:
+    return LabelSelector(
+        match_labels={**selector.match_labels, "pod-template-hash": hashed},
+        match_expressions=selector.match_expressions,
+    )
+
+
+def _claim_replicasets(state: State, owner: Deployment, cause: int) -> None:
+    """Adopts matching ReplicaSets that nobody owns, releases those that match no
+    more (spec 3.3)."""
+    desired = state.cluster.desired
+    selector = owner.spec.selector
+    actor = events.DEPLOYMENT_CONTROLLER
+    for held in desired.loose_replicasets():
+        if held.namespace == owner.namespace and _selects(selector, held.labels):
+            adopted = replicaset.ReplicaSetAdopted(owner=owner.key, owner_uid=owner.uid)
+            state.emit(held.key, adopted, actor=actor, cause=cause)
+    for held in desired.replicasets_of(owner):
+        if not _selects(selector, held.labels):
+            released = replicaset.ReplicaSetReleased()
+            state.emit(held.key, released, actor=actor, cause=cause)
+
+
+def _selects(selector: LabelSelector | None, values: dict[str, str]) -> bool:
+    return labels.matches(selector, values)
+
+
+def _collect_replicasets(state: State, key: str, cause: int) -> None:
+    """The Deployment is gone: what it owned goes, or stays unowned if it was to."""
+    orphan = state.cluster.desired.orphaning.get(key, False)
+    for held in state.cluster.desired.owned_by(key):
+        event: events.Event
+        if orphan:
+            event = replicaset.ReplicaSetReleased()
+        else:
+            event = replicaset.ReplicaSetDeleted(why="its Deployment was deleted")
+        actor = events.DEPLOYMENT_CONTROLLER
+        state.emit(held.key, event, actor=actor, cause=cause)
+
+
+def _deployment_facts(state: State, owner: Deployment) -> rollout.DeploymentFacts:
+    update = owner.spec.strategy.rolling_update
+    surge = update.max_surge if update is not None else None
+    unavailable = update.max_unavailable if update is not None else None
+    counted = status.deployment_status(
+        state.cluster.desired, state.cluster.actual, owner
+    )
+    return rollout.DeploymentFacts(
+        key=owner.key,
+        name=owner.name,
+        replicas=owner.replicas,
+        strategy=owner.spec.strategy.type,
+        max_surge=0 if surge is None else surge,
+        max_unavailable=0 if unavailable is None else unavailable,
+        min_ready_seconds=owner.spec.min_ready_seconds,
+        paused=owner.spec.paused,
+        revision_history_limit=owner.spec.revision_history_limit or 0,
+        progress_deadline_seconds=owner.spec.progress_deadline_seconds,
+        revision=owner.revision,
+        annotations=owner.annotations,
+        status_replicas=counted.replicas,
+        progressing=_progressing(state, owner),
+    )
+
+
+def _progressing(state: State, owner: Deployment) -> rollout.Progressing | None:
+    """The condition; without one, what is remembered of the revision stands for it,
+    so that completing is recorded once even where no deadline is watched."""
+    rolled = state.cluster.rollouts.by_key.get(owner.key)
+    if rolled is None:
+        return None
+    held = rolled.condition("Progressing")
+    last = rolled.revisions[-1] if rolled.revisions else None
+    done = last is not None and last.completed
+    if held is None:
+        if last is None:
+            return None
+        reason = rollout.AVAILABLE if done else rollout.UPDATED
+        return rollout.Progressing(
+            status="True", reason=reason, last_update=last.started_at
+        )
+    reason = held.reason
+    if reason == rollout.AVAILABLE and not done:
+        reason = rollout.UPDATED
+    value = held.status
+    assert value in ("True", "False", "Unknown")
+    return rollout.Progressing(
+        status=value,  # type: ignore[arg-type]  # narrowed by the assertion above
+        reason=reason,
+        last_update=held.updated_at,
+    )
+
+
+def _facts(state: State, owner: Deployment) -> list[rollout.ReplicaSetFacts]:
+    desired, actual = state.cluster.desired, state.cluster.actual
+    new = desired.new_replicaset(owner)
+    facts = []
+    for held in desired.replicasets_of(owner):
+        counts = actual.tally(held.key)
+        facts.append(
+            rollout.ReplicaSetFacts(
+                key=held.key,
+                name=held.name,
+                uid=held.uid,
+                created_at=held.created_at,
+                template_matches=new is not None and new.uid == held.uid,
+                replicas=held.replicas,
+                status_replicas=counts.active,
+                ready=counts.ready,
+                available=counts.available,
+                terminating=counts.terminating,
+                running=counts.running,
+                revision=held.revision,
+                revision_history=held.former_revisions,
+                desired_replicas=held.desired,
+                max_replicas=held.maximum,
+                min_ready_seconds=held.min_ready_seconds,
+                annotations=held.annotations,
+            )
+        )
+    return facts
+
+
+# --- replicasets ------------------------------------------------------------------
+
+
+def reconcile_replicaset(state: State, key: str, cause: int) -> None:
+    """Creates missing pods and ends surplus ones (spec 3.2)."""
+    actual = state.cluster.actual
+    held = state.cluster.desired.replicasets.get(key)
+    if held is None:
+        _collect_pods(state, key, cause)
+        return
+    _claim_pods(state, held, cause)
+    counts = actual.tally(key)
+    if counts.active == held.replicas:
+        return
+    group = state.cluster.desired.group_of(key)
+    found = replicas.plan(
+        counts.active,
+        held.replicas,
+        pods=(each for each in actual.pods_of(key) if each.active),
+        related=lambda node: actual.siblings(group, node),
+        now=state.now,
+    )
+    actor = events.REPLICASET_CONTROLLER
+    base = f"{held.name}-"
+    for _ in range(found.create):
+        name = ids.name_at(base, state.cluster.position + 1)
+        created = pod.PodCreated(
+            uid=state.uid_after(0),
+            template=held.template,
+            owner=held.key,
+            owner_uid=held.uid,
+        )
+        stream = names.pod_key(held.namespace, name)
+        state.emit(stream, created, actor=actor, cause=cause)
+    for victim in found.terminate:
+        _terminate(state, victim, f"{held.name} has more than {held.replicas}", cause)
+
+
+def _terminate(state: State, held: pod.Pod, why: str, cause: int) -> None:
+    own = state.cluster.desired.templates[held.template].grace
+    grace = pod.grace_of(held, None, own)
+    for event in pod.terminate(
+        held, why=why, reason="ScaledDown", grace=grace, now=state.now
+    ):
+        state.emit(held.key, event, actor=events.REPLICASET_CONTROLLER, cause=cause)
+
+
+def _claim_pods(state: State, held: ReplicaSet, cause: int) -> None:
+    """Adopts matching pods that nobody owns, releases those that match no more."""
+    actual = state.cluster.actual
+    actor = events.REPLICASET_CONTROLLER
+    for key in [*actual.loose]:
+        loose = actual.pods[key]
+        if loose.namespace != held.namespace or not loose.active:
+            continue
+        if _selects(held.selector, actual.labels_of(loose)):
+            adopted = pod.PodAdopted(owner=held.key, owner_uid=held.uid)
+            state.emit(key, adopted, actor=actor, cause=cause)
+    if not actual.relabelled:
+        return
+    for key in [*actual.relabelled]:
+        mine = actual.pods[key]
+        if mine.owner != held.key or not mine.active:
+            continue
+        if not _selects(held.selector, actual.labels_of(mine)):
+            state.emit(key, pod.PodReleased(), actor=actor, cause=cause)
+
+
+def _collect_pods(state: State, key: str, cause: int) -> None:
+    """The ReplicaSet is gone: its pods go, or stay unowned if they were to."""
+    orphan = state.cluster.desired.orphaning.get(key, False)
+    for held in state.cluster.actual.pods_of(key):
+        if orphan:
+            actor = events.REPLICASET_CONTROLLER
+            state.emit(held.key, pod.PodReleased(), actor=actor, cause=cause)
+        elif held.stage != pod.TERMINATING:
+            _terminate(state, held, "its ReplicaSet was deleted", cause)
+
+
+# --- placement --------------------------------------------------------------------
+
+
+def place_waiting(state: State, bound: int) -> bool:
+    """Binds the pods that wait, oldest first; returns whether all were looked at.
+
+    Once a template fits nowhere, its other pods are not tried again in this pass.
+    """
+    actual = state.cluster.actual
+    hopeless: dict[int, str] = {}
+    needs: dict[int, placement.Needs] = {}
+    start = state.cluster.position
+    for key in [*actual.waiting]:
+        if len(state.events) >= bound:
+            return False
+        held = actual.pods[key]
+        if held.template not in needs:
+            needs[held.template] = _needs(state, held.template)
+        if held.template in hopeless:
+            _unschedulable(state, held, hopeless[held.template])
+            continue
+        group = state.cluster.desired.group_of(held.owner)
+        found = placement.place(
+            needs[held.template],
+            actual.node_list,
+            start,
+            _siblings(state, group),
+            limit=state.settings.placement_candidates,
+        )
+        if isinstance(found, placement.Placed):
+            start += found.looked_at
+            bound_to = pod.PodScheduled(node=found.node)
+            state.emit(key, bound_to, actor=events.SCHEDULER, cause=held.position)
+        else:
+            hopeless[held.template] = found.message
+            _unschedulable(state, held, found.message)
+    return True
+
+
+def _siblings(state: State, group: tuple[str, ...]) -> Callable[[str], int]:
+    actual = state.cluster.actual
+    return lambda node: actual.siblings(group, node)
+
+
+def _unschedulable(state: State, held: pod.Pod, message: str) -> None:
+    if held.unschedulable != message:
+        event = pod.PodUnschedulable(message=message)
+        state.emit(held.key, event, actor=events.SCHEDULER, cause=held.position)
+
+
+def _needs(state: State, position: int) -> placement.Needs:
+    facts = state.cluster.desired.templates[position]
+    spec = facts.template.spec
+    return placement.Needs(
+        cpu_milli=facts.cpu_milli,
+        memory=facts.memory,
+        node_selector=spec.node_selector,
+        affinity=_required_affinity(spec),
+        tolerations=spec.tolerations,
+    )
+
+
+def _required_affinity(spec: podspec.PodSpec) -> podspec.NodeSelector | None:
+    affinity = spec.affinity.node_affinity if spec.affinity is not None else None
+    if affinity is None:
+        return None
+    return affinity.required_during_scheduling_ignored_during_execution

@@ -1,0 +1,334 @@
+"""What the writer knows, and the one place where an event is made.
+
+1. `State.emit` seals a fact with its place in the log, folds it, and marks what must
+   be looked at because of it. Nobody else appends.
+2. What is not in the log is volatile and may be forgotten at any time: when a node
+   was last heard, what is dirty, the chain of assignments. A restart marks all dirty.
+3. A mark remembers the position that caused it. A wish (somebody asked for something)
+   is a better cause than an observation, so it is not overwritten by one.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from domain import deployment, ids, node, pod, replicaset
+from domain.events import Event, Recorded
+from domain.plans import garbage, node_health
+from domain.pod import Pod
+from domain.protocol import Answer
+from projections.cluster import Cluster
+from workers.timers import Timers
+
+ANSWERS_REMEMBERED: Final = 50_000
+"""So many answers are kept for a repetition that arrives before its commit."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The times and bounds of the writer; the defaults are Kubernetes'."""
+
+    health: node_health.Config = node_health.Config()
+    count_reports_every: float = 300.0
+    orphan_grace: float = garbage.QUARANTINE
+    events_per_step: int = 5_000
+    placement_candidates: int = 16
+
+
+class Heard:
+    """What is known of a node's reports without the log: rule 2."""
+
+    __slots__ = ("at", "counted", "first", "last")
+
+    def __init__(self, at: float, last: int = 0) -> None:
+        self.at = at
+        self.last = last
+        self.first = 0
+        self.counted = 0
+
+
+class Marks:
+    """Keys that must be looked at, in order of marking, each with its cause."""
+
+    def __init__(self) -> None:
+        self._causes: dict[str, tuple[int, bool]] = {}
+
+    def add(self, key: str, cause: int, *, wish: bool = False) -> None:
+        """Afterwards `key` is marked; `cause` follows rule 3."""
+        was = self._causes.get(key)
+        if was is None or wish or not was[1]:
+            self._causes[key] = (cause, wish)
+
+    def pop(self) -> tuple[str, int]:
+        """The key that was marked first, and its cause."""
+        key = next(iter(self._causes))
+        return key, self._causes.pop(key)[0]
+
+    def __bool__(self) -> bool:
+        return bool(self._causes)
+
+    def __len__(self) -> int:
+        return len(self._causes)
+
+
+class State:
+    """Everything that a step needs and changes."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.cluster = Cluster()
+        self.timers = Timers()
+        self.heard: dict[str, Heard] = {}
+        self.answers: dict[str, Answer] = {}
+        self.chain: dict[str, int] = {}
+        self.health = node_health.Health()
+        self.missing: dict[str, float] = {}
+        """Since when nodes that pods are bound to are not there any more."""
+        self.counters: dict[str, int] = {}
+        self.now = 0.0
+        self.events: list[Recorded] = []
+        self.dirty_deployments = Marks()
+        self.dirty_replicasets = Marks()
+        self.dirty_nodes = Marks()
+        self.place_cause = 0
+        """The position because of which waiting pods are tried again; 0: none."""
+
+    # --- events ---------------------------------------------------------------------
+
+    def emit(
+        self,
+        stream: str,
+        event: Event,
+        *,
+        actor: str,
+        cause: int,
+        command_id: str = "",
+        known_version: int = 0,
+    ) -> Recorded:
+        """Afterwards the event is in this step's list, folded, and has marked.
+
+        `known_version` is the last version of a stream of which the state has nothing
+        (the name was used long ago), as the store has it.
+        """
+        version = self.cluster.version_of(stream) or known_version
+        recorded = Recorded(
+            self.cluster.position + 1,
+            stream,
+            version + 1,
+            self.now,
+            actor,
+            cause,
+            command_id,
+            event,
+        )
+        self.events.append(recorded)
+        before = self.cluster.fold(recorded)
+        mark(self, recorded, before)
+        return recorded
+
+    def replay(self, recorded: Recorded) -> None:
+        """Folds an event of the store at a start; marks come afterwards (`wake`)."""
+        self.cluster.fold(recorded)
+
+    def uid_after(self, events: int) -> str:
+        """The uid of an object that is created when so many events have come first."""
+        return ids.uid_at(self.cluster.uid, self.cluster.position + 1 + events)
+
+    def count(self, what: str, number: int = 1) -> None:
+        """Counts something that is refused or out of order."""
+        self.counters[what] = self.counters.get(what, 0) + number
+
+    def remember(self, answer: Answer) -> None:
+        """Keeps an answer for a repetition of its command (S3)."""
+        self.answers[answer.id] = answer
+        if len(self.answers) > ANSWERS_REMEMBERED:
+            del self.answers[next(iter(self.answers))]
+
+    @property
+    def dirty(self) -> bool:
+        """Something must still be looked at."""
+        return bool(
+            self.dirty_deployments
+            or self.dirty_replicasets
+            or self.dirty_nodes
+            or (self.place_cause and self.cluster.actual.waiting)
+        )
+
+    def wake(self, now: float) -> None:
+        """After a replay: everything is looked at once, and every alarm is set."""
+        self.now = now
+        self.health = node_health.Health(restarted_at=now)
+        cluster = self.cluster
+        for owner in cluster.desired.deployments.values():
+            self.dirty_deployments.add(owner.key, owner.position)
+        for held in cluster.desired.replicasets.values():
+            self.dirty_replicasets.add(held.key, held.position)
+            if held.owner and held.owner not in cluster.desired.deployments:
+                self.dirty_deployments.add(held.owner, held.position)
+        for use in cluster.actual.node_list:
+            self.heard.setdefault(use.name, Heard(now))
+            self.dirty_nodes.add(use.node.key, use.node.position)
+            self.timers.set("count", use.name, now + self.settings.count_reports_every)
+            self.timers.set("heartbeat", use.name, now)
+        for state in cluster.actual.pods.values():
+            if state.owner and state.owner not in cluster.desired.replicasets:
+                self.dirty_replicasets.add(state.owner, state.position)
+            if state.ready and not state.available:
+                arm_availability(self, state)
+        if cluster.actual.stranded:
+            self.timers.set("collect", "", now)
+        self.place_cause = cluster.position
+
+
+# --- marks ------------------------------------------------------------------------
+
+
+def mark(state: State, recorded: Recorded, before: Pod | None) -> None:
+    """Marks what must be looked at because of `recorded`: the table below."""
+    handler = _MARKS.get(type(recorded.event))
+    if handler is not None:
+        handler(state, recorded, before)
+
+
+def arm_availability(state: State, held: Pod) -> None:
+    """Sets the alarm for the end of the pod's minReadySeconds (spec 3.1)."""
+    owner = state.cluster.desired.replicasets.get(held.owner)
+    if owner is not None and owner.min_ready_seconds > 0:
+        at = held.ready_at + owner.min_ready_seconds
+        state.timers.set("available", held.key, at)
+
+
+def _deployment(state: State, recorded: Recorded, _before: Pod | None) -> None:
+    state.dirty_deployments.add(recorded.stream, recorded.position, wish=True)
+
+
+def _replicaset(state: State, recorded: Recorded, _before: Pod | None) -> None:
+    position = recorded.position
+    state.dirty_replicasets.add(recorded.stream, position, wish=True)
+    held = state.cluster.desired.replicasets.get(recorded.stream)
+    if held is not None and held.owner:
+        state.dirty_deployments.add(held.owner, position)
+
+
+def _replicaset_left(state: State, recorded: Recorded, _before: Pod | None) -> None:
+    """Who owns it, or could own it, must look: it was released or labelled anew."""
+    _replicaset(state, recorded, None)
+    _, namespace, _ = recorded.stream.split("/", 2)
+    prefix = f"deployment/{namespace}/"
+    for key in state.cluster.desired.deployments:
+        if key.startswith(prefix):
+            state.dirty_deployments.add(key, recorded.position)
+
+
+def _pod_counts(state: State, recorded: Recorded, before: Pod | None) -> None:
+    after = state.cluster.actual.pods.get(recorded.stream)
+    held = after or before
+    assert held is not None, "the event of a pod has a pod before or after it"
+    if not held.owner:
+        return
+    state.dirty_replicasets.add(held.owner, recorded.position)
+    owner = state.cluster.desired.replicasets.get(held.owner)
+    if owner is not None and owner.owner:
+        state.dirty_deployments.add(owner.owner, recorded.position)
+
+
+def _pod_created(state: State, recorded: Recorded, before: Pod | None) -> None:
+    state.place_cause = recorded.position
+    _pod_counts(state, recorded, before)
+
+
+def _pod_reported(state: State, recorded: Recorded, before: Pod | None) -> None:
+    after = state.cluster.actual.pods.get(recorded.stream)
+    if before is None or after is None:
+        return
+    if after.ready != before.ready or after.phase != before.phase:
+        _pod_counts(state, recorded, before)
+        if after.ready and not before.ready:
+            arm_availability(state, after)
+        if after.terminal and not before.terminal:
+            _room(state, recorded, before)
+
+
+def _pod_gone(state: State, recorded: Recorded, before: Pod | None) -> None:
+    _pod_counts(state, recorded, before)
+    if before is not None and before.node:
+        _room(state, recorded, before)
+
+
+def _pod_moved(state: State, recorded: Recorded, before: Pod | None) -> None:
+    """Adopted, released or labelled: both ReplicaSets look, and whoever may adopt."""
+    if before is not None and before.owner:
+        state.dirty_replicasets.add(before.owner, recorded.position)
+    _pod_counts(state, recorded, before)
+    _, namespace, _ = recorded.stream.split("/", 2)
+    prefix = f"replicaset/{namespace}/"
+    for key in state.cluster.desired.replicasets:
+        if key.startswith(prefix):
+            state.dirty_replicasets.add(key, recorded.position)
+
+
+def _room(state: State, recorded: Recorded, _before: Pod | None) -> None:
+    """Room may have appeared: pods that wait are tried again."""
+    state.place_cause = recorded.position
+
+
+def _node(state: State, recorded: Recorded, _before: Pod | None) -> None:
+    state.place_cause = recorded.position
+    state.dirty_nodes.add(recorded.stream, recorded.position)
+
+
+def _node_unready(state: State, recorded: Recorded, _before: Pod | None) -> None:
+    state.dirty_nodes.add(recorded.stream, recorded.position)
+    use = state.cluster.actual.nodes.get(recorded.stream.partition("/")[2])
+    if use is None:
+        return
+    for key in use.siblings:
+        held = state.cluster.desired.replicasets.get(key)
+        if held is not None and held.owner:
+            state.dirty_deployments.add(held.owner, recorded.position)
+
+
+def _node_removed(state: State, _recorded: Recorded, _before: Pod | None) -> None:
+    state.timers.set("collect", "", state.now + state.settings.orphan_grace)
+
+
+Handler = Callable[[State, Recorded, Pod | None], None]
+
+_MARKS: Final[dict[type[Event], Handler]] = {
+    deployment.DeploymentCreated: _deployment,
+    deployment.DeploymentTemplateChanged: _deployment,
+    deployment.DeploymentRolledBack: _deployment,
+    deployment.DeploymentScaled: _deployment,
+    deployment.DeploymentConfigured: _deployment,
+    deployment.DeploymentPaused: _deployment,
+    deployment.DeploymentResumed: _deployment,
+    deployment.DeploymentAnnotated: _deployment,
+    deployment.DeploymentDeleted: _deployment,
+    deployment.HashCollided: _deployment,
+    deployment.RolloutCompleted: _deployment,
+    replicaset.ReplicaSetCreated: _replicaset,
+    replicaset.ReplicaSetScaled: _replicaset,
+    replicaset.ReplicaSetRevised: _replicaset,
+    replicaset.ReplicaSetConfigured: _replicaset,
+    replicaset.ReplicaSetAdopted: _replicaset,
+    replicaset.ReplicaSetReleased: _replicaset_left,
+    replicaset.ReplicaSetLabelled: _replicaset_left,
+    replicaset.ReplicaSetDeleted: _replicaset_left,
+    pod.PodCreated: _pod_created,
+    pod.PodReported: _pod_reported,
+    pod.PodBecameAvailable: _pod_counts,
+    pod.PodTerminationRequested: _pod_counts,
+    pod.PodRemoved: _pod_gone,
+    pod.PodFailed: _pod_gone,
+    pod.PodAdopted: _pod_moved,
+    pod.PodReleased: _pod_moved,
+    pod.PodLabelled: _pod_moved,
+    node.NodeRegistered: _node,
+    node.NodeChanged: _node,
+    node.NodeBecameReady: _node,
+    node.NodeUncordoned: _node,
+    node.NodeLabelled: _node,
+    node.NodeTainted: _node,
+    node.NodeBecameUnready: _node_unready,
+    node.NodeRemoved: _node_removed,
+}
