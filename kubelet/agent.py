@@ -33,6 +33,8 @@ NEVER: Final = float("inf")
 GONE_MAX: Final = 20_000
 """Uids of pods that are gone; the chain of positions protects from older messages."""
 TEMPLATES_MAX: Final = 512
+EARLY_MAX: Final = 256
+"""Assignments kept while the full list that they continue is on its way."""
 
 
 class SendReport(msgspec.Struct, frozen=True, gc=False):
@@ -110,6 +112,7 @@ class Agent:
         self._gone: dict[str, None] = {}
         self._templates: dict[str, podspec.PodTemplateSpec] = {}
         self._reported_at = -NEVER
+        self._early: list[protocol.Assignment] = []
         self._sync_wanted = False
         self._sync_attempt = 0
         self._sync_position = 0
@@ -199,6 +202,10 @@ class Agent:
         self._obey(now, reply.templates, reply.run, reply.stop, effects)
         self._stop_unlisted(reply, effects)
         self._reporter.owe_full()
+        early, self._early = self._early, []
+        for assignment in early:
+            if assignment.incarnation == self.incarnation:
+                self._follow(now, assignment, effects)
         return self._finish(now, effects)
 
     def on_assignment(
@@ -206,27 +213,14 @@ class Agent:
     ) -> list[Effect]:
         """A change of what this node should run, if it continues the chain."""
         effects: list[Effect] = []
-        if assignment.resync or assignment.incarnation != self.incarnation:
-            self.counters["resync" if assignment.resync else "other incarnation"] += 1
+        other = assignment.incarnation != self.incarnation
+        if assignment.resync:
+            self.counters["resync"] += 1
             self._want_sync(now)
-            return self._finish(now, effects)
-        self._reporter.confirm(now, assignment.confirmed)
-        if assignment.to_position < self.position or (
-            assignment.to_position == self.position
-            and assignment.from_position < self.position
-        ):
-            self.counters["repeated assignment"] += 1
-        elif assignment.from_position != self.position:
-            self.counters["gap in assignments"] += 1
-            self._want_sync(now)
-        elif self._missing_template(assignment):
-            self.counters["unknown template"] += 1
-            self._want_sync(now)
-        else:
-            self.position = assignment.to_position
-            self._obey(
-                now, assignment.templates, assignment.run, assignment.stop, effects
-            )
+        elif not self._sync_wanted or not (other or self._is_gap(assignment)):
+            self._follow(now, assignment, effects)
+        elif len(self._early) < EARLY_MAX:
+            self._early.append(assignment)  # it may continue the list that is coming
         return self._finish(now, effects)
 
     def on_runtime(
@@ -253,6 +247,36 @@ class Agent:
         return self._finish(now, [])
 
     # --- obeying -------------------------------------------------------------------
+
+    def _is_gap(self, assignment: protocol.Assignment) -> bool:
+        return (
+            assignment.from_position != self.position
+            and assignment.to_position > self.position
+        )
+
+    def _follow(
+        self, now: float, assignment: protocol.Assignment, effects: list[Effect]
+    ) -> None:
+        if assignment.incarnation != self.incarnation:
+            self.counters["other incarnation"] += 1
+            self._want_sync(now)
+            return
+        self._reporter.confirm(now, assignment.confirmed)
+        if self._is_gap(assignment):
+            self.counters["gap in assignments"] += 1
+            self._want_sync(now)
+        elif assignment.from_position != self.position:
+            self.counters["repeated assignment"] += 1
+        elif self._missing_template(assignment):
+            self.counters["unknown template"] += 1
+            self._want_sync(now)
+        elif assignment.to_position < self.position:
+            self.counters["assignment that goes back"] += 1
+        else:
+            self.position = assignment.to_position
+            self._obey(
+                now, assignment.templates, assignment.run, assignment.stop, effects
+            )
 
     def _obey(
         self,

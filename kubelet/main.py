@@ -143,7 +143,8 @@ class Kubelet:
                         job.result()
             await self._stop_nodes()
         finally:
-            for job in (waiter, *jobs):
+            waiter.cancel()
+            for job in jobs:
                 job.cancel()
             await asyncio.gather(waiter, *jobs, return_exceptions=True)
 

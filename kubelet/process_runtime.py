@@ -19,76 +19,29 @@ import os
 import platform
 import shutil
 import signal
-import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import psutil
 
 from domain import errors, podspec, protocol
-from kubelet import addresses, child, container_logs, environment, images, probes
+from kubelet import (
+    addresses,
+    child,
+    container_logs,
+    environment,
+    images,
+    launch,
+    probes,
+    sandboxes,
+)
 from kubelet import runtime as port
 
-MARK: Final = "ROLLBOOK_POD_UID"
 OUTPUT_MAX: Final = 64 * 1024
 CHUNK: Final = 128 * 1024
 RUNS_KEPT: Final = 2
-HOST_IP: Final = "127.0.0.1"
-
-
-class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """A container in `sandbox.json`."""
-
-    pid: int
-    created: float
-    attempt: int
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """`sandbox.json`: enough to find the processes of a pod again."""
-
-    uid: str
-    ip: str
-    containers: dict[str, Recorded] = {}
-
-
-class _Container:
-    """One container's newest run."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.attempt = -1
-        self.process: child.Child | child.Adopted | None = None
-        self.log: container_logs.LogWriter | None = None
-        self.env: dict[str, str] = {}
-        self.cwd = folder / "root"
-        self.ended = asyncio.Event()
-
-    def log_path(self, attempt: int) -> Path:
-        return self.folder / f"{attempt}.log"
-
-
-class _Pod:
-    """One pod. `sandbox` is None while an adopted one has not been asked for."""
-
-    def __init__(self, uid: str, ip: str, folder: Path) -> None:
-        self.uid = uid
-        self.ip = ip
-        self.folder = folder
-        self.sandbox: port.Sandbox | None = None
-        self.containers: dict[str, _Container] = {}
-        self.probes: set[asyncio.Task[None]] = set()
-
-    def spec(self, name: str) -> podspec.Container:
-        assert self.sandbox is not None, "asked for before it was started"
-        spec = self.sandbox.spec
-        for container in spec.containers + spec.init_containers:
-            if container.name == name:
-                return container
-        raise LookupError(f"pod {self.uid} has no container {name!r}")
 
 
 class ProcessRuntime:
@@ -111,13 +64,12 @@ class ProcessRuntime:
         self._address_folder = address_folder
         self._catalogue = images.Catalogue(image_folders)
         self._present: set[str] = set()
-        self._pods: dict[str, _Pod] = {}
+        self._pods: dict[str, sandboxes.Pod] = {}
         self._facts: list[port.Observation] = []
         self._news = asyncio.Event()
         self._prober = probes.Prober()
         self._lock = -1
         self._addresses: addresses.Addresses | None = None
-        self._first_port = _first_unprivileged_port()
 
     # --- life ----------------------------------------------------------------------
 
@@ -136,33 +88,29 @@ class ProcessRuntime:
                 "this one a folder of its own"
             ) from None
         self._addresses = addresses.Addresses(self._node, self._address_folder)
-        left = [(f.parent, _read_record(f)) for f in pods.glob("*/sandbox.json")]
+        left = sandboxes.saved(pods)
         if self._keep:
             for folder, record in left:
                 self._adopt(folder, record)
-        else:
-            uids = {record.uid for _, record in left if record}
-            if uids:
-                await asyncio.to_thread(child.kill_marked, uids, MARK)
-            for folder in pods.iterdir():
-                shutil.rmtree(folder, ignore_errors=True)
+            return
+        if left:
+            uids = {record.uid for _, record in left}
+            await asyncio.to_thread(child.kill_marked, uids, launch.MARK)
+        for folder in pods.iterdir():
+            shutil.rmtree(folder, ignore_errors=True)
 
     async def close(self) -> None:
         """See `port.Runtime`."""
         for pod in list(self._pods.values()):
-            running = [c for c in pod.containers.values() if c.process is not None]
-            if self._keep:
-                for container in running:
-                    if container.process is not None:
-                        container.process.let_go()
-            else:
-                for container in running:
-                    self.kill_container(pod.uid, _name_of(pod, container))
-                await asyncio.gather(*(c.ended.wait() for c in running))
-                self._remove(pod)
-            for task in pod.probes:
+            for task in pod.tasks:
                 task.cancel()
-            await asyncio.gather(*pod.probes, return_exceptions=True)
+            await asyncio.gather(*pod.tasks, return_exceptions=True)
+            if self._keep:
+                for run in pod.running():
+                    if run.process is not None:
+                        run.process.let_go()
+            else:
+                await self._end(pod)
         await self._prober.close()
         if self._addresses is not None:
             self._addresses.close()
@@ -181,9 +129,9 @@ class ProcessRuntime:
                 label = f"{sandbox.namespace}_{sandbox.name}_{sandbox.uid}"
                 folder = self._folder / "pods" / label.replace("/", "_")
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                pod = _Pod(sandbox.uid, self._addresses.allocate(), folder)
+                pod = sandboxes.Pod(sandbox.uid, self._addresses.allocate(), folder)
                 self._pods[sandbox.uid] = pod
-                self._record(pod)
+                pod.save()
         except (OSError, errors.RollbookError) as error:
             self._tell(port.SandboxFailed(uid=sandbox.uid, message=str(error)))
             return
@@ -193,17 +141,15 @@ class ProcessRuntime:
     def remove_sandbox(self, uid: str) -> None:
         """See `port.Runtime`."""
         pod = self._pods.get(uid)
-        running = [c for c in pod.containers.values() if c.process] if pod else []
-        if pod is not None and running:
-            for container in running:
-                self.kill_container(uid, _name_of(pod, container))
-            task = asyncio.get_running_loop().create_task(self._remove_later(pod))
-            pod.probes.add(task)
-            task.add_done_callback(pod.probes.discard)
+        if pod is None:
+            self._tell(port.SandboxRemoved(uid=uid))
             return
-        if pod is not None:
-            self._remove(pod)
-        self._tell(port.SandboxRemoved(uid=uid))
+
+        async def remove() -> None:
+            await self._end(pod)
+            self._tell(port.SandboxRemoved(uid=uid))
+
+        self._spawn(pod, remove())
 
     def pull_image(self, uid: str, container: str) -> None:
         """See `port.Runtime`."""
@@ -254,12 +200,12 @@ class ProcessRuntime:
                 uid, container, attempt, "CreateContainerError", "it has no sandbox"
             )
             return
-        run = pod.containers.get(container)
+        run = pod.runs.get(container)
         if run is None:
-            run = pod.containers[container] = _Container(pod.folder / container)
+            run = pod.runs[container] = sandboxes.Run(container, pod.folder / container)
         if run.process is None:
             try:
-                self._launch(pod, pod.sandbox, run, container, attempt)
+                self._launch(pod, pod.sandbox, run, attempt)
             except environment.ConfigError as error:
                 self._cannot_start(
                     uid, container, attempt, "CreateContainerConfigError", str(error)
@@ -273,14 +219,14 @@ class ProcessRuntime:
         elif isinstance(run.process, child.Adopted):
             run.attempt = attempt  # what runs already is what is asked for
         assert run.process is not None
-        self._record(pod)
+        pod.save()
         self._tell(
             port.ContainerStarted(
                 uid=uid,
                 container=container,
                 attempt=run.attempt,
                 container_id=f"process://{run.process.pid}",
-            )  # fmt: skip
+            )
         )
 
     def stop_container(self, uid: str, container: str) -> None:
@@ -306,11 +252,7 @@ class ProcessRuntime:
         }[kind]
         if wanted is None:
             return
-        task = asyncio.get_running_loop().create_task(
-            self._probe(pod, spec, attempt, kind, wanted)
-        )
-        pod.probes.add(task)
-        task.add_done_callback(pod.probes.discard)
+        self._spawn(pod, self._probe(pod, spec, attempt, kind, wanted))
 
     async def observations(self) -> list[port.Observation]:
         """See `port.Runtime`."""
@@ -329,7 +271,7 @@ class ProcessRuntime:
     ) -> port.ExecResult:
         """See `port.Runtime`. Raises `OSError` if it cannot be started."""
         pod = self._pods.get(uid)
-        run = pod.containers.get(container) if pod else None
+        run = pod.runs.get(container) if pod else None
         if pod is None or run is None or run.process is None:
             raise LookupError(f"container {container!r} of pod {uid!r} does not run")
         ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -359,7 +301,7 @@ class ProcessRuntime:
     ) -> AsyncIterator[bytes]:
         """See `port.Runtime`."""
         pod = self._pods.get(uid)
-        run = pod.containers.get(container) if pod else None
+        run = pod.runs.get(container) if pod else None
         if pod is None or run is None:
             raise LookupError(f"container {container!r} of pod {uid!r} has no logs")
         attempt = run.attempt - 1 if options.previous else run.attempt
@@ -389,7 +331,7 @@ class ProcessRuntime:
             port.SandboxState(
                 uid=pod.uid,
                 ip=pod.ip,
-                running=tuple(n for n, c in pod.containers.items() if c.process),
+                running=tuple(n for n, c in pod.runs.items() if c.process),
             )
             for pod in self._pods.values()
         )
@@ -409,7 +351,7 @@ class ProcessRuntime:
         return protocol.NodeInfo(
             capacity=room,
             allocatable=room,
-            address=HOST_IP,
+            address=launch.HOST_IP,
             runtime=f"process://{platform.python_version()}",
             os_image=image,
             kernel_version=platform.release(),
@@ -421,56 +363,35 @@ class ProcessRuntime:
 
     def _launch(
         self,
-        pod: _Pod,
+        pod: sandboxes.Pod,
         sandbox: port.Sandbox,
-        run: _Container,
-        name: str,
+        run: sandboxes.Run,
         attempt: int,
     ) -> None:
-        spec = pod.spec(name)
-        found = None if spec.command else self._catalogue.find(spec.image)
-        listen = self._listen(spec, found[0] if found else None)
-        root = run.folder / "root"
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        extra = {MARK: pod.uid, "HOME": str(root)}
-        command: tuple[str, ...] = ()
-        if found:
-            image, folder = found
-            values = {"ip": pod.ip, "port": str(listen), "pod": sandbox.name}
-            values["root"] = str(root)
-            filled = images.fill(image, folder, args=(), values=values)
-            extra |= filled.env
-            if listen:
-                extra["ROLLBOOK_ADDRESS"] = f"{pod.ip}:{listen}"
-            command = filled.command
-            if spec.args:
-                command = (*filled.command[: len(image.command)], *spec.args)
-            _write_files(root, image.files)
-        elif spec.command:
-            command = spec.command + spec.args
-        if not command:
-            raise ValueError(f'no command specified for image "{spec.image}"')
-        env = environment.build(
-            sandbox, spec, ip=pod.ip, host_ip=HOST_IP, inherited=os.environ, image=extra
+        spec = pod.spec(run.name)
+        plan = launch.prepare(
+            sandbox, spec, ip=pod.ip, root=run.root, catalogue=self._catalogue
         )
-        command = tuple(environment.expand(word, env) for word in command)
-        run.env, run.cwd = env, Path(spec.working_dir) if spec.working_dir else root
+        run.env, run.cwd = plan.env, plan.cwd
         self._open_log(run, attempt)
 
         def on_exit(code: int, number: int) -> None:
-            self._ended(pod, run, name, attempt, code, number)
+            self._ended(pod, run, attempt, code, number)
 
         log = run.log
         run.process = child.start(
-            command, env=env, cwd=run.cwd, on_exit=on_exit,
+            plan.command,
+            env=plan.env,
+            cwd=plan.cwd,
+            on_exit=on_exit,
             on_output=None if log is None else log.write,
             output=run.log_path(attempt) if log is None else None,
             bound=not self._keep,
-        )  # fmt: skip
+        )
         run.attempt = attempt
         run.ended = asyncio.Event()
 
-    def _open_log(self, run: _Container, attempt: int) -> None:
+    def _open_log(self, run: sandboxes.Run, attempt: int) -> None:
         """A pod that shall outlive this process writes its file itself."""
         run.folder.mkdir(parents=True, exist_ok=True)
         if run.log is not None:
@@ -483,50 +404,48 @@ class ProcessRuntime:
 
     def _ended(
         self,
-        pod: _Pod,
-        run: _Container,
-        name: str,
+        pod: sandboxes.Pod,
+        run: sandboxes.Run,
         attempt: int,
         code: int,
         number: int,
     ) -> None:
-        unknown = isinstance(run.process, child.Adopted)
+        adopted = isinstance(run.process, child.Adopted)
         run.process = None
         run.ended.set()
         if run.log is not None:
             run.log.close()
         if pod.uid in self._pods:
-            self._record(pod)
-        lost = "The container outlived a kubelet, which cannot know how it ended"
-        self._tell(
-            port.ContainerExited(
-                uid=pod.uid,
-                container=name,
-                attempt=run.attempt if unknown else attempt,
-                exit_code=code,
-                signal=number,
-                reason="ContainerStatusUnknown" if unknown else "",
-                message=lost if unknown else "",
-            )  # fmt: skip
+            pod.save()
+        reason = message = ""
+        if adopted:
+            reason = "ContainerStatusUnknown"
+            message = "The container outlived a kubelet, which cannot know its end"
+        fact = port.ContainerExited(
+            uid=pod.uid,
+            container=run.name,
+            attempt=attempt,
+            exit_code=code,
+            signal=number,
+            reason=reason,
+            message=message,
         )
+        self._tell(fact)
 
-    def _adopt(self, folder: Path, record: Record | None) -> None:
-        if record is None or self._addresses is None:
-            return
-        pod = _Pod(record.uid, self._addresses.allocate(record.ip), folder)
+    def _adopt(self, folder: Path, record: sandboxes.Record) -> None:
+        assert self._addresses is not None
+        pod = sandboxes.Pod(record.uid, self._addresses.allocate(record.ip), folder)
         for name, found in record.containers.items():
-            if not child.is_same(found.pid, found.created):
-                continue
-            run = pod.containers[name] = _Container(folder / name)
-            run.attempt = found.attempt
-
-            def on_exit(
-                code: int, number: int, run: _Container = run, name: str = name
-            ) -> None:
-                self._ended(pod, run, name, run.attempt, code, number)
-
-            run.process = child.Adopted(found.pid, found.created, on_exit)
+            if child.is_same(found.pid, found.created):
+                run = pod.runs[name] = sandboxes.Run(name, folder / name)
+                run.attempt = found.attempt
+                run.process = child.Adopted(
+                    found.pid, found.created, self._adopted_exit(pod, run)
+                )
         self._pods[record.uid] = pod
+
+    def _adopted_exit(self, pod: sandboxes.Pod, run: sandboxes.Run) -> child.OnExit:
+        return lambda code, number: self._ended(pod, run, run.attempt, code, number)
 
     def _cannot_start(
         self, uid: str, container: str, attempt: int, reason: str, message: str
@@ -538,34 +457,36 @@ class ProcessRuntime:
                 attempt=attempt,
                 reason=reason,
                 message=message,
-            )  # fmt: skip
+            )
         )
 
     def _signal(self, uid: str, container: str, number: int) -> None:
         pod = self._pods.get(uid)
-        run = pod.containers.get(container) if pod else None
+        run = pod.runs.get(container) if pod else None
         if run is not None and run.process is not None:
             run.process.signal_group(number)
 
-    async def _remove_later(self, pod: _Pod) -> None:
-        await asyncio.gather(
-            *(c.ended.wait() for c in pod.containers.values() if c.process)
-        )
-        self._remove(pod)
-        self._tell(port.SandboxRemoved(uid=pod.uid))
-
-    def _remove(self, pod: _Pod) -> None:
+    async def _end(self, pod: sandboxes.Pod) -> None:
+        """Afterwards nothing is left of the pod, neither processes nor files."""
+        for run in pod.running():
+            self.kill_container(pod.uid, run.name)
+        await asyncio.gather(*(run.ended.wait() for run in pod.running()))
         self._pods.pop(pod.uid, None)
-        for run in pod.containers.values():
+        for run in pod.runs.values():
             if run.log is not None:
                 run.log.close()
         if self._addresses is not None:
             self._addresses.release(pod.ip)
         shutil.rmtree(pod.folder, ignore_errors=True)
 
+    def _spawn(self, pod: sandboxes.Pod, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        pod.tasks.add(task)
+        task.add_done_callback(pod.tasks.discard)
+
     async def _probe(
         self,
-        pod: _Pod,
+        pod: sandboxes.Pod,
         spec: podspec.Container,
         attempt: int,
         kind: port.ProbeKind,
@@ -575,7 +496,7 @@ class ProcessRuntime:
             return await self.exec(pod.uid, spec.name, command, seconds)
 
         def port_of(wanted: int | str) -> int:
-            return self._port_of(spec, wanted)
+            return launch.probed_port(spec, wanted)
 
         why = await self._prober.run(probe, ip=pod.ip, port_of=port_of, execute=execute)
         self._tell(
@@ -586,74 +507,9 @@ class ProcessRuntime:
                 kind=kind,
                 success=not why,
                 message=why,
-            )  # fmt: skip
-        )
-
-    def _port_of(self, spec: podspec.Container, wanted: int | str) -> int:
-        number = 0
-        if isinstance(wanted, int):
-            number = wanted
-        else:
-            named = [p.container_port for p in spec.ports if p.name == wanted]
-            if not named and not wanted.isdecimal():
-                raise LookupError(f"couldn't find port: {wanted!r}")
-            number = named[0] if named else int(wanted)
-        return number if spec.command else self._bindable(number)
-
-    def _listen(self, spec: podspec.Container, image: images.Image | None) -> int:
-        """Where an image of the catalogue listens: the container's first port."""
-        ports = [p.container_port for p in spec.ports if p.container_port]
-        ports = ports or list(image.ports if image else ())
-        return self._bindable(ports[0]) if ports else 0
-
-    def _bindable(self, number: int) -> int:
-        """Rule 3."""
-        return 8000 + number if 0 < number < self._first_port else number
-
-    def _record(self, pod: _Pod) -> None:
-        containers = {
-            name: Recorded(
-                pid=run.process.pid, created=run.process.created, attempt=run.attempt
             )
-            for name, run in pod.containers.items()
-            if run.process is not None
-        }
-        record = Record(uid=pod.uid, ip=pod.ip, containers=containers)
-        path = pod.folder / "sandbox.json"
-        temporary = path.with_suffix(".new")
-        temporary.write_bytes(msgspec.json.encode(record))
-        temporary.replace(path)
+        )
 
     def _tell(self, fact: port.Observation) -> None:
         self._facts.append(fact)
         self._news.set()
-
-
-def _read_record(path: Path) -> Record | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Record)
-    except (OSError, msgspec.DecodeError):
-        return None
-
-
-def _write_files(root: Path, files: dict[str, str]) -> None:
-    for name, content in files.items():
-        path = (root / name.lstrip("/")).resolve()
-        if not path.is_relative_to(root.resolve()):
-            raise ValueError(f"file {name!r} of the image lies outside of its root")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-
-
-def _name_of(pod: _Pod, run: _Container) -> str:
-    return next(name for name, found in pod.containers.items() if found is run)
-
-
-def _first_unprivileged_port() -> int:
-    if os.geteuid() == 0:
-        return 0
-    try:
-        path = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return socket.IPPORT_RESERVED if hasattr(socket, "IPPORT_RESERVED") else 1024

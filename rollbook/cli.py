@@ -9,14 +9,11 @@
 """
 
 import importlib
-import os
-import sys
-from collections.abc import Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import click
 
-from rollbook.commands import common
+from rollbook.commands import options
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
     "up": ("rollbook.commands.daemons", "Run the whole system here"),
@@ -56,23 +53,42 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Its processes": ("control", "api", "kubelet", "setup"),
 }
 
-_BROKEN_PIPE_EXIT: Final = 141  # what a shell reports for a program ended by SIGPIPE
 _INTERRUPTED_EXIT: Final = 130
+_ATTRIBUTES: Final = {"set": "set_"}
+
+
+class Told(click.ClickException):
+    """What is printed on standard error as it is; exit status 1."""
+
+    def show(self, file: object = None) -> None:  # noqa: ARG002  # click's signature
+        """Print the message."""
+        click.echo(self.message, err=True)
 
 
 class LazyGroup(click.Group):
     """Imports a verb when it is called, and turns every error into words."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # click's own signature
+    ) -> click.Context:
+        """The context; its `obj` is the command line, which commands carry along."""
+        extra.setdefault("obj", list(args))
+        return super().make_context(info_name, args, parent, **extra)
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """All verbs, as the help lists them."""
         return list(VERBS)
 
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The verb, from its module; an attribute of its name."""
+        """The verb, from its module: what has its name there."""
         if cmd_name not in VERBS:
             return None
         module = importlib.import_module(VERBS[cmd_name][0])
-        command = getattr(module, cmd_name.replace("set", "set_") if cmd_name == "set" else cmd_name)
+        command = getattr(module, _ATTRIBUTES.get(cmd_name, cmd_name))
         assert isinstance(command, click.Command)
         return command
 
@@ -84,20 +100,48 @@ class LazyGroup(click.Group):
             with formatter.section(title):
                 formatter.write_dl([(name, VERBS[name][1]) for name in names])
 
-    def main(  # type: ignore[override]  # it never returns in standalone mode
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        **extra: Any,  # noqa: ANN401  # click's own signature
-    ) -> Any:  # noqa: ANN401  # click's own signature
-        """Run the command line, and exit with its status."""
-        words = list(sys.argv[1:] if args is None else args)
-        name = prog_name or "rollbook"
-        extra.setdefault("obj", words)
-        if not standalone_mode:
-            return super().main(words, name, complete_var, False, **extra)
-        _exit(lambda: super(LazyGroup, self).main(words, name, complete_var, False, **extra))
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the verb. Every error but click's own becomes `Told`."""
+        from domain.errors import RollbookError
+        from rollbook import failures
+
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except KeyboardInterrupt:
+            ctx.exit(_INTERRUPTED_EXIT)
+        except RollbookError as error:
+            if options.debug(ctx):
+                raise
+            raise Told(failures.describe(error)) from error
+        except BrokenPipeError:
+            raise  # click ends without a word
+        except Exception as error:
+            if options.debug(ctx):
+                raise
+            text = f"{type(error).__name__}: {error}"
+            raise Told(f"error: {text}. --debug shows where it comes from") from error
 
 
+@click.group(
+    cls=LazyGroup,
+    name="rollbook",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="`rollbook VERB --help` explains a verb, with examples.",
+)
+@options.everywhere
+def main() -> None:
+    """An orchestrator that remembers: Deployments whose every change is an event.
+
+    Start a cluster in this folder with `rollbook up`, and talk to it from a second
+    terminal: verbs, flags and kinds are those of kubectl.
+
+    \b
+    Examples:
+      rollbook apply -f nginx-deployment.yaml
+      rollbook get deployments
+      rollbook set image deployment/nginx nginx=nginx:1.9.1
+      rollbook rollout history deployment/nginx -o wide
+      rollbook rollout undo deployment/nginx
+    """

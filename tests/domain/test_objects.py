@@ -26,8 +26,9 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"spec__replicaz": 4}, 'strict decoding error: unknown field "spec.replicaz"'),
     (
         {"spec__replicaz": 4, f"{CONTAINER}__imagee": "x", "extra": {}},
-        'strict decoding error: unknown field "spec.replicaz", unknown field '
-        '"spec.template.spec.containers[0].imagee", unknown field "extra"',
+        "strict decoding error: unknown field "
+        '"spec.template.spec.containers[0].imagee", unknown field "spec.replicaz", '
+        'unknown field "extra"',
     ),
     ({"spec__Replicas": 4}, 'strict decoding error: unknown field "spec.Replicas"'),
     (

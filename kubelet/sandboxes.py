@@ -1,0 +1,99 @@
+"""The pods of the process runtime: what is held of each, and its record on disk."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from domain import podspec
+from kubelet import child, container_logs, runtime
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """A container in `sandbox.json`."""
+
+    pid: int
+    created: float
+    attempt: int
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """`sandbox.json`: enough to find the processes of a pod again."""
+
+    uid: str
+    ip: str
+    containers: dict[str, Recorded] = {}
+
+
+class Run:
+    """The newest run of one container."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        self.attempt = -1
+        self.process: child.Child | child.Adopted | None = None
+        self.log: container_logs.LogWriter | None = None
+        self.env: dict[str, str] = {}
+        self.cwd = self.root
+        self.ended = asyncio.Event()
+
+    @property
+    def root(self) -> Path:
+        """The container's working directory, unless it names one."""
+        return self.folder / "root"
+
+    def log_path(self, attempt: int) -> Path:
+        """Where the output of that run lies."""
+        return self.folder / f"{attempt}.log"
+
+
+class Pod:
+    """One pod. `sandbox` is None while an adopted one has not been asked for."""
+
+    def __init__(self, uid: str, ip: str, folder: Path) -> None:
+        self.uid = uid
+        self.ip = ip
+        self.folder = folder
+        self.sandbox: runtime.Sandbox | None = None
+        self.runs: dict[str, Run] = {}
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def spec(self, name: str) -> podspec.Container:
+        """The specification of a container, init containers included."""
+        assert self.sandbox is not None, "asked for before it was started"
+        spec = self.sandbox.spec
+        for container in spec.containers + spec.init_containers:
+            if container.name == name:
+                return container
+        raise LookupError(f"pod {self.uid} has no container {name!r}")
+
+    def running(self) -> list[Run]:
+        """The containers that have a process."""
+        return [run for run in self.runs.values() if run.process is not None]
+
+    def save(self) -> None:
+        """Writes the record; a reader sees the old one or the new one, never half."""
+        containers = {
+            run.name: Recorded(
+                pid=run.process.pid, created=run.process.created, attempt=run.attempt
+            )
+            for run in self.runs.values()
+            if run.process is not None
+        }
+        record = Record(uid=self.uid, ip=self.ip, containers=containers)
+        temporary = self.folder / "sandbox.new"
+        temporary.write_bytes(msgspec.json.encode(record))
+        temporary.replace(self.folder / "sandbox.json")
+
+
+def saved(folder: Path) -> list[tuple[Path, Record]]:
+    """The readable records below `folder`, with the folders of their pods."""
+    found = []
+    for path in sorted(folder.glob("*/sandbox.json")):
+        try:
+            record = msgspec.json.decode(path.read_bytes(), type=Record)
+        except (OSError, msgspec.DecodeError):
+            continue
+        found.append((path.parent, record))
+    return found

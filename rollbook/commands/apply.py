@@ -1,0 +1,72 @@
+"""`apply -f`: make objects what files say."""
+
+import click
+
+from domain import errors
+from rollbook.client import Cluster, Object
+from rollbook.commands import common, options
+from rollbook.failures import Failure
+
+
+@click.command()
+@click.option(
+    "-f", "--filename", "files", multiple=True, metavar="FILE",
+    help="A file or a folder of manifests; - is standard input.",
+)  # fmt: skip
+@click.option("-R", "--recursive", is_flag=True, help="Folders in folders too.")
+@common.changing
+@options.namespaced
+def apply(
+    files: tuple[str, ...], recursive: bool, change: common.Change
+) -> None:
+    """Make objects what files say: create them, or change what differs.
+
+    What an earlier apply has set and the file leaves out now is removed; what others
+    have set stays.
+
+    \b
+    Examples:
+      rollbook apply -f nginx-deployment.yaml
+      rollbook apply -f manifests/ --cause "new release"
+      cat web.yaml | rollbook apply -f -
+    """
+    if not files:
+        raise Failure("error: must specify one of -f and -k")
+    manifests = common.load(files, recursive=recursive)
+
+    async def work(cluster: Cluster) -> None:
+        async def one(pair: tuple[str, Object]) -> None:
+            await _apply(cluster, pair[0], pair[1], change)
+
+        await common.each(manifests, one)
+
+    common.run(work)
+
+
+async def _apply(
+    cluster: Cluster, source: str, manifest: Object, change: common.Change
+) -> None:
+    reference = cluster.of_manifest(manifest)
+    existed = await cluster.find(reference) is not None
+    if change.dry_run == "client":
+        operation = "configured" if existed else "created"
+        await common.done(cluster, change, reference, operation)
+        return
+    try:
+        answer = await cluster.apply(manifest, **change.said)
+    except errors.Rejected as error:
+        doing = "patching" if existed else "creating"
+        raise located(error, f'error when {doing} "{source}": ') from error
+    operation = "configured" if existed else "created"
+    if answer.result == "unchanged":
+        operation = "unchanged"
+    await common.done(cluster, change, reference, operation, answer)
+
+
+def located(error: errors.Rejected, doing: str) -> errors.Rejected:
+    """The same refusal, its message behind what was being done when it came."""
+    if error.reason == "Invalid" and error.causes:
+        return error
+    return errors.Rejected(error.reason, doing + error.message, causes=error.causes)
+
+
