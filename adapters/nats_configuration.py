@@ -183,8 +183,11 @@ def write_configuration(
     nodes: Iterable[str],
     users: Iterable[str] = ("admin",),
     monitor_port: int | None = None,
+    listen: str = HOST,
 ) -> Configuration:
     """Write the server's configuration into `folder`; secrets that exist are kept.
+
+    `listen` is loopback unless the server is to serve other hosts or containers.
 
     A login that is not named any more can log in no more, but keeps its secret for
     the day it comes back. `monitor_port` opens the server's HTTP monitoring on
@@ -222,7 +225,7 @@ def write_configuration(
     )
     text = _CONFIGURATION.format(
         name=configuration.server_name,
-        host=HOST,
+        host=listen,
         port=port,
         monitor=f'http: "{HOST}:{monitor_port}"' if monitor_port else "",
         log_file=_quoted(str(configuration.log_file)),

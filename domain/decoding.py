@@ -97,7 +97,7 @@ def _map(raw: object, kind: inspect.DictType, path: str, findings: Findings) -> 
         return _refuse(raw, "an object", path, findings)
     cleaned: dict[str, object] = {}
     for key, value in raw.items():
-        if not isinstance(key, str):
+        if not isinstance(key, str) or not _is_unicode(key):
             _refuse(key, "a string as key", path, findings)
             continue
         text = value is None and isinstance(kind.value_type, inspect.StrType)
@@ -129,11 +129,8 @@ def _member(raw: object, kind: inspect.UnionType) -> inspect.Type:
 def _scalar(raw: object, kind: inspect.Type, path: str, findings: Findings) -> object:
     match kind:
         case inspect.StrType():
-            return (
-                raw
-                if isinstance(raw, str)
-                else _refuse(raw, "a string", path, findings)
-            )
+            good = isinstance(raw, str) and _is_unicode(raw)
+            return raw if good else _refuse(raw, "a string", path, findings)
         case inspect.BoolType():
             good = isinstance(raw, bool)
             return raw if good else _refuse(raw, "true or false", path, findings)
@@ -160,6 +157,11 @@ def _quantity(raw: object, path: str, findings: Findings) -> object:
     return raw
 
 
+def _is_unicode(text: str) -> bool:
+    """Half a character (a lone surrogate) can be in JSON and in no encoding."""
+    return text.isascii() or not any("\ud800" <= each <= "\udfff" for each in text)
+
+
 def _refuse(raw: object, expected: str, path: str, findings: Findings) -> object:
     """Notes the wrong type; what it gives back stands in for the value."""
     where = path or "the object"
@@ -176,6 +178,8 @@ def _say(raw: object) -> str:
         case int() | float():
             return f"the number {raw}"
         case str():
+            if not _is_unicode(raw):
+                return "a string with half a character"
             shown = raw if len(raw) <= 40 else f"{raw[:40]}…"
             return f'the string "{shown}"'
         case list() | tuple():

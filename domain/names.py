@@ -1,14 +1,22 @@
 """Names: random suffixes, derived names, object keys and subject tokens.
 
 1. A key is `kind/namespace/name`, `node/name` or `command/id`, and is the stream id.
-2. Randomness comes in as a `random.Random`: the same seed gives the same names.
+2. Randomness comes in as an argument: the same seed gives the same names.
 3. A subject token carries any text: what NATS forbids is written `%XX` (architecture,
    section 4).
 """
 
-import random
 import re
-from typing import Final
+from typing import Final, Protocol
+
+
+class Dice(Protocol):
+    """What is needed of a `random.Random`; the core has no randomness of its own."""
+
+    def choice(self, seq: str, /) -> str:
+        """One character of `seq`."""
+        ...
+
 
 SUFFIX_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 """27 characters that spell no words and are not mistaken for each other (spec 1.5)."""
@@ -24,12 +32,12 @@ _DNS_SUBDOMAIN: Final = re.compile(DNS_SUBDOMAIN_PATTERN)
 _CLUSTER_KINDS: Final = frozenset({"node", "command"})
 
 
-def suffix(rng: random.Random, length: int = SUFFIX_LENGTH) -> str:
+def suffix(rng: Dice, length: int = SUFFIX_LENGTH) -> str:
     """`length` characters of the alphabet, each equally likely."""
     return "".join(rng.choice(SUFFIX_ALPHABET) for _ in range(length))
 
 
-def generate_name(base: str, rng: random.Random) -> str:
+def generate_name(base: str, rng: Dice) -> str:
     """`base`, cut to 58 characters, and five random ones (spec 1.5, 3.4)."""
     return base[:BASE_LENGTH_MAX] + suffix(rng)
 

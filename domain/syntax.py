@@ -107,7 +107,7 @@ def qualified_name(text: str) -> list[str]:
 def label_value(text: str) -> list[str]:
     """What is wrong with `text` as the value of a label (spec 1.6)."""
     said = []
-    if len(text.encode("utf-8", "surrogatepass")) > LABEL_LENGTH_MAX:
+    if len(text.encode()) > LABEL_LENGTH_MAX:
         said.append(f"must be no more than {LABEL_LENGTH_MAX} bytes")
     if not re.fullmatch(_LABEL_VALUE, text):
         said.append(_LABEL_VALUE_RULE)

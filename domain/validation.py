@@ -118,7 +118,7 @@ def annotation_errors(
     size = 0
     for key, value in values.items():
         errors += fields.each_invalid(path, key, syntax.qualified_name(key.lower()))
-        size += len(_bytes(key)) + len(_bytes(value))
+        size += len(key.encode()) + len(value.encode())
     if size > ANNOTATIONS_BYTES_MAX:
         errors.append(fields.too_long(path, ANNOTATIONS_BYTES_MAX))
     return errors
@@ -329,7 +329,3 @@ def _owner_errors(owners: tuple[OwnerReference, ...]) -> list[FieldError]:
         )
         errors.append(fields.invalid(path, owners, detail))
     return errors
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")

@@ -169,6 +169,20 @@ def is_same(pid: int, start_time: float) -> bool:
     return start_time > 0 and abs(created(pid) - start_time) < 0.02
 
 
+def kill_group(pid: int, start_time: float) -> None:
+    """Kills the process group of `pid`, if `pid` is what started at `start_time`."""
+    try:
+        pidfd = os.pidfd_open(pid)  # held, the pid cannot become somebody else's
+    except OSError:
+        return
+    try:
+        if is_same(pid, start_time):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+    finally:
+        os.close(pidfd)
+
+
 def kill_marked(marks: set[str], variable: str) -> int:
     """Kills every process whose environment names one of `marks`; returns how many.
 

@@ -94,8 +94,7 @@ class ProcessRuntime:
                 self._adopt(folder, record)
             return
         if left:
-            uids = {record.uid for _, record in left}
-            await asyncio.to_thread(child.kill_marked, uids, launch.MARK)
+            await asyncio.to_thread(_end_former_life, [record for _, record in left])
         for folder in pods.iterdir():
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -158,31 +157,25 @@ class ProcessRuntime:
             return
         spec = pod.spec(container)
         begun = time.monotonic()
+        image, policy = spec.image, spec.image_pull_policy
         try:
-            full = images.normalise(spec.image)
-            known = bool(spec.command) or self._catalogue.find(spec.image) is not None
+            full = images.normalise(image)
+            # What a command names is there; the image's name means nothing then.
+            known = bool(spec.command) or self._catalogue.find(image) is not None
         except ValueError as error:
-            text = f'Failed to apply default image tag "{spec.image}": {error}'
-            failed = port.ImageFailed(
-                uid=uid, container=container, message=text, reason="InvalidImageName"
-            )
-            self._tell(failed)
+            text = f'Failed to apply default image tag "{image}": {error}'
+            self._not_pulled(uid, container, text, "InvalidImageName")
             return
-        present = full in self._present
-        if not known and spec.image_pull_policy == "Never":
-            text = f'Container image "{spec.image}" is not present with pull policy of '
-            failed = port.ImageFailed(
-                uid=uid, container=container, message=text + "Never",
-                reason="ErrImageNeverPull",
-            )  # fmt: skip
-            self._tell(failed)
+        if not known and policy == "Never":
+            text = f'Container image "{image}" is not present with pull policy of Never'
+            self._not_pulled(uid, container, text, "ErrImageNeverPull")
             return
-        if not present or not known or spec.image_pull_policy == "Always":
-            present = False
+        present = known and policy != "Always" and full in self._present
+        if not present:
             self._tell(port.ImagePulling(uid=uid, container=container))
         if not known:
-            text = images.not_found(spec.image)
-            self._tell(port.ImageFailed(uid=uid, container=container, message=text))
+            text = images.not_found(image)
+            self._not_pulled(uid, container, text, "ErrImagePull")
             return
         self._present.add(full)
         took = time.monotonic() - begun
@@ -460,6 +453,13 @@ class ProcessRuntime:
             )
         )
 
+    def _not_pulled(self, uid: str, container: str, text: str, reason: str) -> None:
+        self._tell(
+            port.ImageFailed(
+                uid=uid, container=container, message=text, reason=reason
+            )
+        )
+
     def _signal(self, uid: str, container: str, number: int) -> None:
         pod = self._pods.get(uid)
         run = pod.runs.get(container) if pod else None
@@ -513,3 +513,11 @@ class ProcessRuntime:
     def _tell(self, fact: port.Observation) -> None:
         self._facts.append(fact)
         self._news.set()
+
+
+def _end_former_life(records: list[sandboxes.Record]) -> None:
+    """Kills what a former life of this node left running, and nothing else."""
+    for record in records:
+        for found in record.containers.values():
+            child.kill_group(found.pid, found.created)
+    child.kill_marked({record.uid for record in records}, launch.MARK)

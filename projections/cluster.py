@@ -24,6 +24,8 @@ class Cluster:
         self.position = 0
         self.timestamp = 0.0
         self.uid = ""
+        self.unreadable = 0
+        self._skipped: dict[str, int] = {}
 
     def fold(self, recorded: Recorded) -> Pod | None:
         """Afterwards the event is part of the state.
@@ -56,12 +58,23 @@ class Cluster:
                 self.uid = getattr(recorded.event, "uid", "")
         return before
 
+    def skip(self, position: int, stream: str, version: int) -> None:
+        """An event that cannot be read is set aside; its place in the log is not."""
+        assert position == self.position + 1, "the log has no gaps"
+        self.position = position
+        self.unreadable += 1
+        self._skipped[stream] = version
+
     def settle(self) -> None:
         """Rule 2: the conditions follow the counts of the step that has ended."""
         self.rollouts.settle(self.timestamp)
 
     def version_of(self, stream: str) -> int:
         """The version of the stream's last event; 0 for one that is not known here."""
+        version = self._known_version(stream)
+        return max(version, self._skipped.get(stream, 0)) if self._skipped else version
+
+    def _known_version(self, stream: str) -> int:
         kind, _, rest = stream.partition("/")
         match kind:
             case "pod":

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SUFFIXES: Final = (".json", ".yaml", ".yml")
 STDIN: Final = "-"
 NODES_MAX: Final = 100_000
+DEPTH_MAX: Final = 64
 SIZE_MAX: Final = 3 * 1024 * 1024
 
 
@@ -47,6 +48,7 @@ def load(text: str, source: str) -> list[LoadedManifest]:
     if len(text) > SIZE_MAX:
         raise _bad(source, f"the text is longer than {SIZE_MAX} characters")
     try:
+        _refuse_depth(text)
         return [
             LoadedManifest(raw=raw, source=source)
             for document in yaml.compose_all(text, Loader=_loader())
@@ -76,6 +78,20 @@ def load_files(
         for file in _files(Path(path), recursive):
             loaded += load(_read(file), str(file))
     return loaded
+
+
+def _refuse_depth(text: str) -> None:
+    """The parser's composer recurses in C: what is too deep must not reach it."""
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, Loader=_loader()):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEPTH_MAX:
+            raise yaml.YAMLError(f"the text is nested more than {DEPTH_MAX} deep")
 
 
 def _files(path: Path, recursive: bool) -> Iterable[Path]:

@@ -18,6 +18,17 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     debug: bool = False
 
 
+class Times(msgspec.Struct, frozen=True, kw_only=True):
+    """The times of node failure, in seconds; the defaults are Kubernetes' (spec 4.5)."""
+
+    node_monitor_grace: float = 50.0
+    """How long a node may be silent before it is not ready."""
+    toleration: int = 300
+    """How long pods that say nothing of it stay on a node that is not ready."""
+    heartbeat: float = 10.0
+    """How often a kubelet reports when it has nothing to say."""
+
+
 class UpOptions(Options, frozen=True, kw_only=True):
     """`rollbook up`: everything in one command."""
 
@@ -34,6 +45,9 @@ class UpOptions(Options, frozen=True, kw_only=True):
     keep_pods: bool = False
     images: Path | None = None
     """None is the catalogue that comes along."""
+    restart: bool = True
+    """Processes that end by themselves are started again."""
+    times: Times = Times()
 
 
 class ControlOptions(Options, frozen=True, kw_only=True):
@@ -43,6 +57,7 @@ class ControlOptions(Options, frozen=True, kw_only=True):
     """A file; None searches for it (adapters/context.py)."""
     store: str = ""
     """Empty is what the context says."""
+    times: Times = Times()
 
 
 class ApiOptions(Options, frozen=True, kw_only=True):
@@ -66,6 +81,7 @@ class KubeletOptions(Options, frozen=True, kw_only=True):
     keep_pods: bool = False
     images: Path | None = None
     hollow_nodes: int = 0
+    heartbeat: float = 10.0
 
 
 class SetupOptions(Options, frozen=True, kw_only=True):

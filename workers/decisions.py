@@ -53,6 +53,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     verb: str
 
+    @property
+    def key(self) -> str:
+        """The stream of the object."""
+        if self.kind == "node":
+            return names.node_key(self.name)
+        return f"{self.kind}/{self.namespace}/{self.name}"
+
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
     """The events of a command; `message` where an unchanged answer needs words."""

@@ -11,7 +11,7 @@
 """
 
 import re
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 
@@ -29,6 +29,7 @@ from domain.protocol import (
     SyncRequest,
 )
 from workers import decisions
+from workers.decisions import Target
 from workers.outbox import Outbox
 from workers.state import Heard, State
 
@@ -47,10 +48,12 @@ class CommandInput(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     user: str
-    target: decisions.Target
+    target: Target
     subject: str
     data: bytes
     reply: str = ""
+    id: str = ""
+    """What the message's header says; checked against the message where given."""
     known: Answer | None = None
     known_version: int = 0
 
@@ -70,7 +73,18 @@ class SyncInput(msgspec.Struct, frozen=True, kw_only=True):
     reply: str
 
 
-Input = CommandInput | ReportInput | SyncInput
+class Founding(msgspec.Struct, frozen=True, kw_only=True):
+    """The log is empty: a cluster of this uid begins."""
+
+    uid: str
+    version: str
+
+
+class Listening(msgspec.Struct, frozen=True, kw_only=True):
+    """Nobody could be heard until now: no silence before counts."""
+
+
+Input = CommandInput | ReportInput | SyncInput | Founding | Listening
 
 
 def take(state: State, outbox: Outbox, item: Input) -> None:
@@ -82,14 +96,18 @@ def take(state: State, outbox: Outbox, item: Input) -> None:
             _report(state, outbox, item)
         case SyncInput():
             _sync(state, outbox, item)
+        case Founding():
+            _found(state, item)
+        case Listening():
+            state.health = msgspec.structs.replace(state.health, restarted_at=state.now)
+        case _:
+            assert_never(item)
 
 
-def peek_id(data: bytes) -> str:
-    """The id in a command's message; "" where it cannot be read."""
-    try:
-        return _COMMAND.decode(data).id
-    except msgspec.MsgspecError:
-        return ""
+def _found(state: State, item: Founding) -> None:
+    if state.cluster.position == 0:
+        founded = command.ClusterFounded(uid=item.uid, version=item.version)
+        state.emit("cluster/rollbook", founded, actor=events.SYSTEM, cause=0)
 
 
 # --- commands ---------------------------------------------------------------------
@@ -102,6 +120,10 @@ def _command(state: State, outbox: Outbox, item: CommandInput) -> None:
             raise Rejected(
                 "BadRequest",
                 "id: a command needs an id of 1 to 64 letters, digits, '-' or '_'",
+            )
+        if item.id and item.id != message.id:
+            raise Rejected(
+                "BadRequest", "id: it must be the same as in the header Nats-Msg-Id"
             )
     except (msgspec.MsgspecError, Rejected) as error:
         state.count("commands_unreadable")

@@ -139,3 +139,5 @@ def container_name(image: str) -> str:
     last = _TAG.sub("", image).rpartition("/")[2]
     name = last.replace("_", "-").replace(".", "-")
     return name if name == last else f"{name}-{suffix(random.Random())}"  # noqa: S311  # a name
+
+create.add_command(deployment, "deploy")

@@ -62,7 +62,9 @@ lifecycles = st.builds(
 some_containers = st.builds(
     containers.Container,
     name=words,
-    image=st.sampled_from(["nginx", "nginx:latest", "nginx:1", "r:5000/x", "x@sha256:a"]),
+    image=st.sampled_from(
+        ["nginx", "nginx:latest", "nginx:1", "r:5000/x", "x@sha256:a"]
+    ),
     image_pull_policy=st.sampled_from(["", "Always", "Never"]),
     ports=st.lists(ports, max_size=2).map(tuple),
     env=st.lists(variables, max_size=2).map(tuple),

@@ -39,14 +39,18 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"spec__replicas": 1.5}, "spec.replicas: expected an integer, got the number 1.5"),
     (
         {"spec__replicas": 2**31},
-        "spec.replicas: expected an integer between -2147483648 and 2147483647, got the "
+        "spec.replicas: expected an integer between -2147483648 and 2147483647, got "
+        "the "
         "number 2147483648",
     ),
     (
         {"metadata__labels": {"a": 1}},
         "metadata.labels[a]: expected a string, got the number 1",
     ),
-    ({"spec__paused": "yes"}, 'spec.paused: expected true or false, got the string "yes"'),
+    (
+        {"spec__paused": "yes"},
+        'spec.paused: expected true or false, got the string "yes"',
+    ),
     ({"spec__selector": ["a"]}, "spec.selector: expected an object, got a list"),
     (
         {f"{CONTAINER}__args": "-v"},
@@ -86,7 +90,8 @@ def test_duplicate_fields_are_told_behind_the_unknown_ones() -> None:
             changed(NGINX, spec__replicaz=1), duplicates=["spec.replicas"]
         )
     assert refused.value.message == (
-        f'{PREFIX}strict decoding error: unknown field "spec.replicaz", duplicate field '
+        f'{PREFIX}strict decoding error: unknown field "spec.replicaz", duplicate '
+        "field "
         '"spec.replicas"'
     )
 
@@ -135,6 +140,15 @@ def test_a_bare_number_is_a_quantity() -> None:
     )
     limits = manifest.spec.template.spec.containers[0].resources.limits
     assert limits == {"cpu": "0.5", "memory": "128"}
+
+
+def test_half_a_character_is_refused() -> None:
+    """A lone surrogate, which JSON can spell, could never be stored."""
+    half = "\ud800"
+    with pytest.raises(Rejected, match=r"metadata\.labels\[a\]: expected a string"):
+        objects.decode_manifest(changed(NGINX, metadata__labels={"a": half}))
+    with pytest.raises(Rejected, match=r"metadata\.labels: expected a string as key"):
+        objects.decode_manifest(changed(NGINX, metadata__labels={half: "a"}))
 
 
 def test_nested_texts_end_with_an_answer() -> None:

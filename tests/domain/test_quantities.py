@@ -68,8 +68,24 @@ def test_numbers_are_exact_and_round_up(
 
 @pytest.mark.parametrize(
     "text",
-    ["", "1 Gi", "1gi", "1K", "abc", "1.2.3", "--1", ".", "1e", "1e999", "0x1", "1Mi ",
-     "1\n", "٣", "1mm", "1" * 65],
+    [
+        "",
+        "1 Gi",
+        "1gi",
+        "1K",
+        "abc",
+        "1.2.3",
+        "--1",
+        ".",
+        "1e",
+        "1e999",
+        "0x1",
+        "1Mi ",
+        "1\n",
+        "٣",
+        "1mm",
+        "1" * 65,
+    ],
 )
 def test_a_text_that_is_no_quantity_is_refused_with_the_pattern(text: str) -> None:
     """The error quotes Kubernetes' pattern and the text."""

@@ -124,7 +124,7 @@ def _greedy(original: Any) -> Any:
 
 def _boundless(original: Any) -> Any:
     def new_replicas(**facts: int) -> int:
-        return original(**{**facts, "total": facts["new"]})
+        return int(original(**{**facts, "total": facts["new"]}))
 
     return new_replicas
 
@@ -143,13 +143,6 @@ def _eager(_: Any) -> Any:
 
 def _restless(_: Any) -> Any:
     return lambda *_: True
-
-
-def _generous(original: Any) -> Any:
-    def fraction(wish: Any, replica_set: Any) -> int:
-        return original(wish, replica_set) + 1
-
-    return fraction
 
 
 def _forgetful(_: Any) -> Any:

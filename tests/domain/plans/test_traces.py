@@ -7,7 +7,8 @@ from tests.domain.plans.cluster import Cluster
 
 def complete(replicas: int, **wish: object) -> Cluster:
     """A cluster that has rolled out template A."""
-    cluster = Cluster(replicas, **wish)
+    cluster = Cluster(replicas)
+    cluster.change(**wish)
     cluster.finish()
     cluster.log.clear()
     return cluster

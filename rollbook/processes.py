@@ -1,0 +1,154 @@
+"""The processes by themselves: control, api and kubelet, from options to running.
+
+1. Each reads its context (who it is, where the broker and the store are), says one
+   line that starts with `ready` on standard output when it works, and ends with
+   status 0 on TERM or INT.
+2. What keeps it from working is one sentence on standard error and status 1.
+3. Every message goes to standard error, one line each, with its time.
+"""
+
+import asyncio
+import importlib.metadata
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapters import context as contexts
+from adapters import nats_wire, parentage
+from adapters.context import Context
+from domain.errors import Permanent
+from rollbook.options import ApiOptions, ControlOptions, KubeletOptions, Times
+
+if TYPE_CHECKING:
+    from workers import state
+
+Ready = Callable[[], None]
+
+
+def version() -> str:
+    """The version of the installed distribution."""
+    return importlib.metadata.version("rollbook")
+
+
+def run_control(options: ControlOptions) -> None:
+    """Runs the one writer until TERM or INT. Raises `Permanent` if it must stop."""
+    from workers import control
+
+    context = _context(options.context)
+    settings = control.ControlSettings(
+        nats_url=context.nats_url,
+        user=context.user,
+        secret=context.secret,
+        store_url=options.store or context.store_url,
+        version=version(),
+        writer=writer_settings(options.times),
+    )
+    _serve("control", lambda stop, ready: control.run(settings, stop, ready))
+
+
+def run_api(options: ApiOptions) -> None:
+    """Runs the readers' side until TERM or INT."""
+    from gateway import main as gateway
+
+    context = _context(options.context)
+    settings = gateway.ApiSettings(
+        nats_url=context.nats_url,
+        user=context.user,
+        secret=context.secret,
+        store_url=options.store or context.store_url,
+    )
+    _serve("api", lambda stop, ready: gateway.run(settings, stop=stop, ready=ready))
+
+
+def run_kubelet(options: KubeletOptions) -> None:
+    """Runs the agent of one node, or of many hollow ones, until TERM or INT."""
+    from kubelet import main as kubelet
+
+    if options.runtime == "container":
+        raise Permanent(
+            "the container runtime is not part of this version: use --runtime process "
+            "or --runtime hollow"
+        )
+    context = _context(options.context)
+    data = options.data or Path(context.data_folder or ".rollbook") / options.node
+    own = {context.user: context.secret}
+    settings = kubelet.KubeletSettings(
+        node=options.node,
+        url=context.nats_url,
+        user=context.user,
+        secret=context.secret,
+        secrets=own if not options.hollow_nodes else _secrets(options, context),
+        data=data,
+        runtime=options.runtime,
+        nodes=options.hollow_nodes,
+        prefix=f"{options.node}-",
+        images=(options.images,) if options.images is not None else (),
+        heartbeat=options.heartbeat,
+        keep_pods=options.keep_pods,
+    )
+    name = f"kubelet {options.node}"
+    _serve(name, lambda stop, ready: kubelet.run(settings, stop=stop, ready=ready))
+
+
+def writer_settings(times: Times) -> "state.Settings":
+    """The writer's settings with these times of node failure."""
+    from domain.plans import node_health
+    from workers import state
+
+    return state.Settings(
+        health=node_health.Config(
+            monitor_grace=times.node_monitor_grace,
+            startup_grace=max(60.0, times.node_monitor_grace),
+            toleration_seconds=times.toleration,
+        )
+    )
+
+
+def role_context(data: Path, login: str) -> Path:
+    """Where the context of a role lies under a cluster's data folder."""
+    return data / login / "context.toml"
+
+
+def _secrets(options: KubeletOptions, context: Context) -> dict[str, str]:
+    """The logins of hollow nodes: their contexts lie beside the one that was given."""
+    data = Path(context.data_folder)
+    found = {}
+    for number in range(options.hollow_nodes):
+        login = nats_wire.node_login(f"{options.node}-{number}")
+        path = role_context(data, login)
+        if not path.exists():
+            raise Permanent(
+                f"{path} is missing: `rollbook setup --nodes …` makes the login of "
+                f"each hollow node"
+            )
+        found[login] = contexts.load_context(str(path), os.environ).secret
+    return found
+
+
+def _context(explicit: str | None) -> Context:
+    return contexts.load_context(explicit, os.environ)
+
+
+def _serve(name: str, run: Callable[[asyncio.Event, Ready], Awaitable[None]]) -> None:
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format=f"%(asctime)s {name} %(levelname)s %(message)s",
+    )
+    parentage.end_with_supervisor(os.environ)
+
+    def ready() -> None:
+        print(f"ready {name}", flush=True)  # noqa: T201  # the supervisor reads it
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await run(stop, ready)
+
+    asyncio.run(main())

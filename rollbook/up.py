@@ -1,0 +1,385 @@
+"""`rollbook up`: the whole system from one command, and `rollbook setup`.
+
+1. Here everything is wired together: the embedded broker, control, api and kubelets,
+   each a process of its own, each with a login that may do its own part only.
+2. Everything lies under the data folder; two folders are two clusters.
+3. A process that ends by itself is started again, with growing pauses; a Ctrl-C ends
+   all of them, kubelets first (their pods get their grace), the broker last.
+4. `ready …` is said once every process works; then what to type next.
+"""
+
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import click
+
+from adapters import nats_configuration, nats_wire, parentage
+from adapters.context import Context, write_context
+from adapters.nats_server import EmbeddedServer
+from domain.errors import Permanent
+from rollbook.options import SetupOptions, UpOptions
+from rollbook.processes import role_context
+
+USER: Final = "admin"
+READY_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 45.0
+PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Seconds before a process is started again; the last one repeats."""
+STABLE_SECONDS: Final = 60.0
+"""A process that ran this long starts with the first pause again."""
+NATS: Final = "nats"
+
+
+def run(options: UpOptions) -> None:
+    """Runs the system in the foreground until TERM or INT; nothing is left behind.
+
+    Raises `Permanent` where a part cannot run; then nothing is left running either.
+    """
+    if options.runtime == "container":
+        raise Permanent(
+            "the container runtime is not part of this version: use --runtime process "
+            "or --runtime hollow"
+        )
+    data = options.data.resolve()
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _alone(data):
+        asyncio.run(_Supervisor(options, data).run())
+
+
+def setup(options: SetupOptions) -> None:
+    """Afterwards the broker's configuration and one context per role lie in `data`.
+
+    For processes that are started by something else than `up` (a compose file, units).
+    It may run again: secrets stay, new nodes and users are added.
+    """
+    data = options.data.resolve()
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    configuration = nats_configuration.write_configuration(
+        data / NATS,
+        port=_port_of(options.nats_url),
+        nodes=options.nodes,
+        users=options.users,
+        listen=options.listen,
+    )
+    for login, credential in configuration.credentials.items():
+        context = Context(
+            nats_url=options.nats_url,
+            user=login,
+            secret=credential.secret,
+            data_folder=str(data),
+        )
+        write_context(role_context(data, login), context)
+    click.echo(f"the broker's configuration is {configuration.path}", err=True)
+
+
+def _port_of(url: str) -> int:
+    _, _, port = url.rpartition(":")
+    return int(port) if port.isdecimal() else 4222
+
+
+@contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """One `up` per data folder. Raises `Permanent` while another one runs."""
+    with (data / "up.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Permanent(
+                f"another `rollbook up` runs on {data}: stop it, or give this one "
+                "another folder with --data"
+            ) from None
+        yield
+
+
+class _Child:
+    """One process that is watched over; `name` is also that of its log file."""
+
+    def __init__(self, name: str, arguments: list[str], data: Path) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.log = data / "logs" / f"{name}.log"
+        self.process: asyncio.subprocess.Process | None = None
+        self.started_at = 0.0
+        self.ends = 0
+
+    async def start(self) -> None:
+        """Afterwards it runs and has said that it is ready. Raises `Permanent`."""
+        self.log.parent.mkdir(mode=0o700, exist_ok=True)
+        self.started_at = time.monotonic()
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *self.arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, parentage.SUPERVISOR: str(os.getpid())},
+                # Ctrl-C reaches the supervisor alone, which stops all in order.
+                start_new_session=True,
+            )
+        stdout = self.process.stdout
+        assert stdout is not None, "it is a pipe"
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                line = await stdout.readline()
+        except TimeoutError:
+            line = b""
+        if not line.startswith(b"ready"):
+            await self.stop()
+            raise Permanent(
+                f"{self.name} did not become ready: {self._last_words()} "
+                f"(its log is {self.log})"
+            )
+
+    async def stop(self) -> None:
+        """Afterwards it has ended: TERM, and KILL after its time."""
+        process = self.process
+        if process is None or process.returncode is not None:
+            return
+        process.terminate()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    def _last_words(self) -> str:
+        try:
+            lines = self.log.read_text(errors="replace").strip().splitlines()
+        except OSError:
+            lines = []
+        return lines[-1] if lines else "it said nothing"
+
+
+class _Supervisor:
+    """The wiring of one cluster on this machine."""
+
+    def __init__(self, options: UpOptions, data: Path) -> None:
+        self._options = options
+        self._data = data
+        self._store = options.store or f"sqlite://{data}/rollbook.db"
+        self._server: EmbeddedServer | None = None
+        self._children: list[_Child] = []
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        try:
+            url = await self._broker()
+            self._make_children()
+            if await self._start_all():
+                self._say_ready(url)
+                await self._watch()
+        finally:
+            click.echo("stopping", err=True)
+            await self._stop_all()
+
+    # --- wiring ---------------------------------------------------------------------
+
+    def _nodes(self) -> list[str]:
+        hollow = self._options.runtime == "hollow"
+        prefix, first = ("hollow-", 0) if hollow else ("worker-", 1)
+        return [f"{prefix}{first + number}" for number in range(self._options.nodes)]
+
+    async def _broker(self) -> str:
+        """The broker's URL, with a context for every role; starts one if none is
+        given."""
+        if self._options.nats:
+            path = self._data / "context.toml"
+            if not path.exists():
+                raise Permanent(
+                    f"{path} is missing: `rollbook setup --data {self._data} "
+                    f"--nats-url {self._options.nats} --nodes …` makes the logins for "
+                    "a broker that is there already"
+                )
+            return self._options.nats
+        server = EmbeddedServer(
+            self._data / NATS,
+            nodes=self._nodes(),
+            users=(USER,),
+            port=self._options.nats_port,
+        )
+        self._server = server
+        await server.start()
+        for login, credential in server.configuration.credentials.items():
+            context = Context(
+                nats_url=server.url,
+                user=login,
+                secret=credential.secret,
+                store_url=self._store if login in ("control", "api") else "",
+                data_folder=str(self._data),
+            )
+            path = role_context(self._data, login)
+            if login == USER:
+                path = self._data / "context.toml"
+            write_context(path, context)
+        return server.url
+
+    def _make_children(self) -> None:
+        options = self._options
+        times = options.times
+        self._child(
+            "control",
+            *("control", "--context", self._context("control")),
+            *("--store", self._store),
+            *("--node-monitor-grace-period", str(times.node_monitor_grace)),
+            *("--default-toleration-seconds", str(times.toleration)),
+        )
+        self._child(
+            "api",
+            *("api", "--context", self._context("api"), "--store", self._store),
+        )
+        if options.runtime == "hollow":
+            if options.nodes:
+                login = nats_wire.node_login("hollow-0")
+                self._child(
+                    "hollow",
+                    *("kubelet", "--node", "hollow", "--runtime", "hollow"),
+                    *("--hollow-nodes", str(options.nodes)),
+                    *("--context", self._context(login)),
+                    *self._kubelet_options("hollow"),
+                )
+            return
+        for name in self._nodes():
+            login = nats_wire.node_login(name)
+            self._child(
+                name,
+                *("kubelet", "--node", name, "--runtime", options.runtime),
+                *("--context", self._context(login)),
+                *self._kubelet_options(name),
+            )
+
+    def _kubelet_options(self, name: str) -> list[str]:
+        options = self._options
+        found = ["--data", str(self._data / "pods" / name)]
+        found += ["--heartbeat", str(options.times.heartbeat)]
+        if options.keep_pods:
+            found.append("--keep-pods")
+        if options.images is not None:
+            found += ["--images", str(options.images)]
+        return found
+
+    def _context(self, login: str) -> str:
+        return str(role_context(self._data, login))
+
+    def _child(self, name: str, *arguments: str) -> None:
+        command = [*_console_script(), *arguments]
+        self._children.append(_Child(name, command, self._data))
+
+    # --- running --------------------------------------------------------------------
+
+    async def _start_all(self) -> bool:
+        """Whether all started before a stop was asked for. Control comes first: it
+        makes the store that api reads."""
+        stopping = asyncio.create_task(self._stop.wait())
+        first, rest = self._children[:1], self._children[1:]
+        try:
+            for group in (first, rest):
+                starting = asyncio.create_task(_start_together(group))
+                await asyncio.wait(
+                    [stopping, starting], return_when=asyncio.FIRST_COMPLETED
+                )
+                if not starting.done():
+                    starting.cancel()
+                    await asyncio.gather(starting, return_exceptions=True)
+                    return False
+                starting.result()
+            return not self._stop.is_set()
+        finally:
+            stopping.cancel()
+
+    async def _watch(self) -> None:
+        """Starts again what ends by itself, until a stop is asked for."""
+        jobs = [asyncio.create_task(self._keep(child)) for child in self._children]
+        if self._server is not None:
+            jobs.append(asyncio.create_task(self._keep_server(self._server)))
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            done, _ = await asyncio.wait(
+                [stopping, *jobs], return_when=asyncio.FIRST_COMPLETED
+            )
+            for job in done:
+                job.result()
+        finally:
+            for job in (stopping, *jobs):
+                job.cancel()
+            await asyncio.gather(stopping, *jobs, return_exceptions=True)
+
+    async def _keep(self, child: _Child) -> None:
+        while True:
+            assert child.process is not None, "it was started before"
+            status = await child.process.wait()
+            if not self._options.restart:
+                click.echo(f"{child.name} has ended ({status})", err=True)
+                await self._stop.wait()
+                return
+            if time.monotonic() - child.started_at > STABLE_SECONDS:
+                child.ends = 0
+            pause = PAUSES[min(child.ends, len(PAUSES) - 1)]
+            child.ends += 1
+            click.echo(
+                f"{child.name} has ended ({status}): starting it again", err=True
+            )
+            await asyncio.sleep(pause)
+            try:
+                await child.start()
+            except Permanent as error:
+                click.echo(f"error: {error}", err=True)
+
+    async def _keep_server(self, server: EmbeddedServer) -> None:
+        while True:
+            status = await server.wait()
+            click.echo(f"nats-server has ended ({status}): starting it again", err=True)
+            try:
+                await server.start()
+            except Permanent as error:
+                click.echo(f"error: {error}", err=True)
+                await asyncio.sleep(PAUSES[-1])
+
+    async def _stop_all(self) -> None:
+        kubelets = [child for child in self._children if child.name not in _CORE]
+        core = [child for child in self._children if child.name in _CORE]
+        await asyncio.gather(*(child.stop() for child in kubelets))
+        await asyncio.gather(*(child.stop() for child in core))
+        if self._server is not None:
+            await self._server.stop()
+
+    def _say_ready(self, url: str) -> None:
+        nodes = self._nodes()
+        described = f"{len(nodes)} {self._options.runtime} node" + "s" * (
+            len(nodes) != 1
+        )
+        context = self._data / "context.toml"
+        default = Path.cwd() / ".rollbook" / "context.toml"
+        flag = "" if context == default else f" --context {context}"
+        click.echo(f"ready: nats {url}, store {self._store}, {described}")
+        click.echo(f"  context  {context}")
+        click.echo(f"  logs     {self._data / 'logs'}")
+        click.echo("  try      " + f"rollbook{flag} apply -f examples/nginx.yaml")
+        click.echo("           " + f"rollbook{flag} get deployments")
+        click.echo("  stop     Ctrl-C")
+        sys.stdout.flush()
+
+
+async def _start_together(children: list[_Child]) -> None:
+    await asyncio.gather(*(child.start() for child in children))
+
+
+_CORE: Final = frozenset({"control", "api"})
+
+
+def _console_script() -> list[str]:
+    script = Path(sys.executable).with_name("rollbook")
+    if script.exists():
+        return [str(script)]
+    return [sys.executable, "-P", "-c", "from rollbook.cli import main; main()"]

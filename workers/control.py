@@ -1,0 +1,366 @@
+"""The loop around the step: receive, step, commit, and only then speak.
+
+1. One step computes while the transaction of the one before goes to disk; at most one
+   waits. Inputs that arrive meanwhile form the next step: that is group commit.
+2. A commit that fails ends the process: nothing of it was said to anybody, and the
+   next start replays the log.
+3. Trouble with the broker ends nothing: what was lost is asked for again.
+"""
+
+import asyncio
+import gc
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import msgspec
+
+from adapters import eventstore, nats_wire
+from adapters.clock import Clock, MonotoneClock
+from adapters.eventlog import EventLog, Row, Tracking
+from domain import catalogue, names
+from domain.errors import Permanent, Transient
+from domain.protocol import Answer, Assignment
+from workers import loading, state
+from workers.decisions import Target
+from workers.intake import CommandInput, Founding, Listening, ReportInput, SyncInput
+from workers.mailbox import Mailbox
+from workers.outbox import Step
+from workers.relay import Relay
+from workers.step import step
+
+COMMANDS_PER_FETCH: Final = 500
+COMMANDS_PER_STEP: Final = 1_000
+FETCH_SECONDS: Final = 5.0
+REPORTS: Final = "rollbook.report.*"
+SYNCS: Final = "rollbook.sync.*"
+PULSE_SECONDS: Final = 2.0
+"""Readers hear at least this often that the writer lives."""
+_ENCODER: Final = msgspec.json.Encoder()
+_log = logging.getLogger(__name__)
+
+
+class ControlSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the writer reaches its broker and its store, and its times."""
+
+    nats_url: str
+    user: str
+    secret: str
+    store_url: str
+    version: str = "0"
+    writer: state.Settings = state.Settings()
+
+
+class Control:
+    """The one writer as a process: `run` until `stop` is set."""
+
+    def __init__(
+        self,
+        settings: ControlSettings,
+        log: EventLog,
+        clock: Clock | None = None,
+    ) -> None:
+        self._settings = settings
+        self._log = log
+        self._clock = clock
+        self._state = state.State(settings.writer)
+        self._mailbox = Mailbox()
+        self._outcomes: asyncio.Queue[tuple[Step, int]] = asyncio.Queue(maxsize=1)
+        self._commit_thread = ThreadPoolExecutor(1, "commit")
+        self._read_thread = ThreadPoolExecutor(1, "lookup")
+        self._client: nats_wire.Client | None = None
+        self._relay: Relay | None = None
+        self.committed = 0
+        """The last position that is on disk."""
+
+    async def run(
+        self, stop: asyncio.Event, ready: Callable[[], None] | None = None
+    ) -> None:
+        """Works until `stop` is set. Raises `Permanent` where it must not go on."""
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(
+            self._read_thread, loading.load, self._state, self._log
+        )
+        gc.collect()
+        gc.freeze()
+        self.committed = self._state.cluster.position
+        clock = self._clock or MonotoneClock(self._state.cluster.timestamp)
+        self._clock = clock
+        self._state.wake(clock.now())
+        client = await nats_wire.connect(
+            settings.nats_url, settings.user, settings.secret, "rollbook-control"
+        )
+        self._client = client
+        commands = nats_wire.CommandIntake(client)
+        relay = Relay(self._log, nats_wire.EventPublisher(client))
+        self._relay = relay
+        try:
+            await commands.start()
+            await self._subscribe(client)
+            await self._announce()
+            if self.committed == 0:
+                uid = loading.new_cluster_uid()
+                self._mailbox.put(Founding(uid=uid, version=settings.version))
+            if ready is not None:
+                ready()
+            await self._work(stop, client, commands, relay)
+        finally:
+            self._commit_thread.shutdown(wait=True)
+            self._read_thread.shutdown(wait=True)
+            await commands.stop()
+            await nats_wire.close(client)
+
+    async def _work(
+        self,
+        stop: asyncio.Event,
+        client: nats_wire.Client,
+        commands: nats_wire.CommandIntake,
+        relay: Relay,
+    ) -> None:
+        jobs = [
+            asyncio.create_task(self._decide(client), name="decide"),
+            asyncio.create_task(self._commit(commands), name="commit"),
+            asyncio.create_task(self._fetch(commands), name="fetch"),
+            asyncio.create_task(relay.run(), name="relay"),
+            asyncio.create_task(self._pulse(client), name="pulse"),
+        ]
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait(
+                [stopping, *jobs], return_when=asyncio.FIRST_COMPLETED
+            )
+            for job in done:
+                if job is not stopping:
+                    job.result()
+                    raise Permanent(f"{job.get_name()} ended by itself")
+        finally:
+            for job in (stopping, *jobs):
+                job.cancel()
+            await asyncio.gather(stopping, *jobs, return_exceptions=True)
+
+    # --- receive --------------------------------------------------------------------
+
+    async def _subscribe(self, client: nats_wire.Client) -> None:
+        async def on_report(message: nats_wire.Msg) -> None:
+            node = nats_wire.parse_node_subject(message.subject)
+            self._mailbox.put_report(ReportInput(node=node, data=message.data))
+
+        async def on_sync(message: nats_wire.Msg) -> None:
+            node = nats_wire.parse_node_subject(message.subject)
+            reply = message.reply if _own_inbox(node, message.reply) else ""
+            self._mailbox.put(SyncInput(node=node, data=message.data, reply=reply))
+
+        await client.subscribe(REPORTS, cb=on_report)
+        await client.subscribe(SYNCS, cb=on_sync)
+
+    async def _fetch(self, commands: nats_wire.CommandIntake) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            raw = await commands.fetch(COMMANDS_PER_FETCH, FETCH_SECONDS)
+            if not raw:
+                continue
+            good = [await self._accept(item) for item in raw]
+            inputs = [item for item in good if item is not None]
+            known = await loop.run_in_executor(self._read_thread, self._look_up, inputs)
+            await self._mailbox.put_commands(known, raw[-1].sequence)
+
+    async def _accept(self, raw: nats_wire.RawCommand) -> CommandInput | None:
+        """The command, unless it cannot be one of the user that its subject names."""
+        if raw.refusal is not None or raw.target is None:
+            self._state.count("commands_forged")
+            _log.warning("refused a message on %s: %s", raw.subject, raw.refusal)
+            if raw.reply_to and self._client is not None:
+                refusal = Answer(
+                    id=raw.command_id,
+                    result="rejected",
+                    reason="BadRequest",
+                    code=400,
+                    message=raw.refusal or "",
+                )
+                await self._say(raw.reply_to, _ENCODER.encode(refusal))
+            return None
+        target = raw.target
+        return CommandInput(
+            user=target.user,
+            target=Target(
+                namespace=target.namespace,
+                kind=target.kind,
+                name=target.name,
+                verb=target.verb,
+            ),
+            subject=raw.subject,
+            data=raw.data,
+            reply=raw.reply_to or "",
+            id=raw.command_id,
+        )
+
+    def _look_up(self, inputs: list[CommandInput]) -> list[CommandInput]:
+        """What the store knows of these commands and of streams that are not live."""
+        keys = [names.command_key(item.id) for item in inputs]
+        answers = loading.answers(self._log, keys)
+        found = []
+        for item, key in zip(inputs, keys, strict=True):
+            stream = item.target.key
+            version = 0
+            if item.target.verb in ("create", "apply"):
+                rows = self._log.read_stream(stream, limit=1, descending=True)
+                version = rows[0].version if rows else 0
+            found.append(
+                msgspec.structs.replace(
+                    item, known=answers.get(key), known_version=version
+                )
+            )
+        return found
+
+    # --- step -----------------------------------------------------------------------
+
+    async def _decide(self, client: nats_wire.Client) -> None:
+        assert self._clock is not None, "the clock starts with the replay's end"
+        wake_at: float | None = 0.0
+        connected = True
+        while True:
+            wait = None
+            if wake_at is not None:
+                wait = max(0.0, wake_at - self._clock.now())
+            inputs = await self._mailbox.take(COMMANDS_PER_STEP, wait)
+            if not (connected and client.is_connected):
+                # Silence that nobody could hear proves nothing about the nodes.
+                inputs = [Listening(), *inputs]
+                if client.is_connected:
+                    await self._announce()
+            connected = client.is_connected
+            outcome = step(self._state, inputs, self._clock.now())
+            wake_at = 0.0 if outcome.more else outcome.wake_at
+            await self._outcomes.put((outcome, self._mailbox.taken_sequence))
+
+    # --- commit, then speak ---------------------------------------------------------
+
+    async def _commit(self, commands: nats_wire.CommandIntake) -> None:
+        loop = asyncio.get_running_loop()
+        acked = 0
+        while True:
+            outcome, sequence = await self._outcomes.get()
+            if outcome.events or outcome.tracking:
+                await loop.run_in_executor(self._commit_thread, self._append, outcome)
+                self.committed = outcome.position
+            await self._speak(outcome)
+            if outcome.events:
+                await self._publish_committed()
+                assert self._relay is not None, "it is made before the first commit"
+                self._relay.wake()
+            if sequence > acked:
+                acked = sequence
+                await commands.ack(sequence)
+
+    def _append(self, outcome: Step) -> None:
+        rows = [
+            Row(
+                recorded.position,
+                recorded.stream,
+                recorded.version,
+                recorded.event.TOPIC,
+                catalogue.encode(recorded),
+            )
+            for recorded in outcome.events
+        ]
+        tracking = [Tracking(*item) for item in outcome.tracking.items()]
+        try:
+            self._log.append(rows, tracking)
+        except Transient as error:
+            self._append_again(rows, tracking, error)
+
+    def _append_again(
+        self, rows: list[Row], tracking: list[Tracking], error: Transient
+    ) -> None:
+        """The connection to the store broke: nobody knows whether this was written.
+
+        The store says how far it is; only a state that is exactly before this append
+        allows another try. Anything else means that positions were lost or reused.
+        """
+        last = self._log.last_position()
+        if rows and last == rows[-1].position:
+            return
+        if rows and last == rows[0].position - 1:
+            self._log.append(rows, tracking)
+            return
+        raise Permanent(
+            f"the store is at position {last} after a broken connection, "
+            f"expected {rows[0].position - 1 if rows else 'no rows'}: stopping"
+        ) from error
+
+    async def _speak(self, outcome: Step) -> None:
+        for reply, answer in outcome.answers:
+            await self._say(reply, _ENCODER.encode(answer))
+        for reply, listing in outcome.syncs:
+            if reply:
+                await self._say(reply, _ENCODER.encode(listing))
+        for node, assignment in outcome.assignments.items():
+            await self._assign(node, assignment)
+
+    async def _assign(self, node: str, assignment: Assignment) -> None:
+        data = _ENCODER.encode(assignment)
+        client = self._client
+        assert client is not None, "nothing is said before the connection"
+        if len(data) > client.max_payload - 4096:
+            # It does not fit: the node fetches the full list in pages of its own.
+            assignment = msgspec.structs.replace(
+                assignment, run=(), stop=(), templates={}, resync=True
+            )
+            data = _ENCODER.encode(assignment)
+        await self._say(nats_wire.assign_subject(node), data)
+
+    async def _announce(self) -> None:
+        """Every node asks for its full list: whatever was on its way may be lost."""
+        for name, use in self._state.cluster.actual.nodes.items():
+            self._state.chain.pop(name, None)
+            told = Assignment(
+                from_position=-1,
+                to_position=-1,
+                incarnation=use.node.incarnation,
+                resync=True,
+            )
+            await self._say(nats_wire.assign_subject(name), _ENCODER.encode(told))
+
+    async def _publish_committed(self) -> None:
+        await self._say(nats_wire.COMMITTED, b'{"position":%d}' % self.committed)
+
+    async def _pulse(self, client: nats_wire.Client) -> None:
+        while True:
+            if client.is_closed:
+                raise Permanent(
+                    "the NATS server has ended the connection of control for good"
+                )
+            await self._publish_committed()
+            await asyncio.sleep(PULSE_SECONDS)
+
+    async def _say(self, subject: str, data: bytes) -> None:
+        """Publishes; a broker that is away loses it, which costs a repetition."""
+        assert self._client is not None, "nothing is said before the connection"
+        try:
+            await self._client.publish(subject, data)
+        except nats_wire.TROUBLE as error:
+            self._state.count("messages_unsent")
+            _log.info("not sent on %s: %s", subject, error)
+
+
+def _own_inbox(node: str, reply: str) -> bool:
+    """A node may have its answer in its own inbox only: control is no deputy."""
+    return reply.startswith(nats_wire.inbox_prefix(nats_wire.node_login(node)) + ".")
+
+
+async def run(
+    settings: ControlSettings,
+    stop: asyncio.Event,
+    ready: Callable[[], None] | None = None,
+) -> None:
+    """Opens the log as its one writer and works until `stop` is set.
+
+    Raises `Permanent` if another writer has the log, or the log cannot be served.
+    """
+    log = await asyncio.to_thread(eventstore.open_log, settings.store_url)
+    try:
+        await Control(settings, log).run(stop, ready)
+    finally:
+        log.close()

@@ -1,0 +1,71 @@
+"""From the store to the writer's state: the replay of a start, and later look-ups."""
+
+import logging
+import uuid
+from collections.abc import Sequence
+from typing import Final
+
+from adapters.eventlog import EventLog, Row
+from domain import catalogue, command
+from domain.errors import Permanent
+from domain.events import Recorded
+from domain.protocol import Answer
+from workers.state import Heard, State
+
+PAGE: Final = 10_000
+_log = logging.getLogger(__name__)
+
+
+def load(state: State, log: EventLog) -> None:
+    """Afterwards `state` has folded the whole log, and knows the last reports.
+
+    An event that cannot be read is set aside with an alarm; the rest goes on.
+    """
+    last = log.last_position()
+    while state.cluster.position < last:
+        for row in log.read(state.cluster.position, PAGE):
+            recorded = read(row)
+            if recorded is None:
+                state.count("events_unreadable")
+                state.cluster.skip(row.position, row.stream, row.version)
+            else:
+                state.replay(recorded)
+    state.cluster.settle()
+    for source, sequence in log.all_tracked().items():
+        _restore_report(state, source, sequence)
+
+
+def read(row: Row) -> Recorded | None:
+    """The event of a row; None, and an alarm in the log, where it cannot be read."""
+    try:
+        return catalogue.decode(*row)
+    except Permanent as error:
+        _log.error("set aside: %s", error)
+        return None
+
+
+def answers(log: EventLog, streams: Sequence[str]) -> dict[str, Answer]:
+    """The answers that the store has for these streams of commands."""
+    found: dict[str, Answer] = {}
+    for stream, rows in log.read_first(streams, 1).items():
+        recorded = read(rows[0])
+        if recorded is None:
+            continue
+        event = recorded.event
+        if isinstance(event, command.CommandAccepted | command.CommandRejected):
+            found[stream] = event.answer
+    return found
+
+
+def new_cluster_uid() -> str:
+    """A uid for a cluster that is founded now; every other uid derives from it."""
+    return str(uuid.uuid4())
+
+
+def _restore_report(state: State, source: str, sequence: int) -> None:
+    """Only the node's present incarnation matters; older ones are refused anyway."""
+    kind, _, rest = source.partition("/")
+    name, _, incarnation = rest.rpartition("/")
+    use = state.cluster.actual.nodes.get(name)
+    if kind == "report" and use and str(use.node.incarnation) == incarnation:
+        state.heard[name] = Heard(state.cluster.timestamp, sequence)
