@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from domain import podspec
+from domain import podspec, times
 from domain.events import Event, Recorded, next_stage
 from domain.protocol import NodeInfo
 
@@ -245,20 +245,35 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def decide(
-    node: Node, command: CordonNode | UncordonNode | DeleteNode | TaintNode
+    node: Node,
+    command: CordonNode | UncordonNode | DeleteNode | TaintNode,
+    now: float,
 ) -> list[Event]:
-    """The events that carry the command out; none where it is so already."""
+    """The events that carry the command out; none where it is so already.
+
+    A NoExecute taint remembers when it was set: pods tolerate it from then on (4.7).
+    """
     match command:
         case CordonNode():
             return [] if node.cordoned else [NodeCordoned()]
         case UncordonNode():
             return [NodeUncordoned()] if node.cordoned else []
         case TaintNode():
-            if command.taints == node.taints:
-                return []
-            return [NodeTainted(taints=command.taints)]
+            taints = tuple(_timed(taint, node, now) for taint in command.taints)
+            return [] if taints == node.taints else [NodeTainted(taints=taints)]
         case DeleteNode():
             return [NodeRemoved()]
+
+
+def _timed(taint: podspec.Taint, node: Node, now: float) -> podspec.Taint:
+    """The taint with the time at which it was first set."""
+    same = (taint.key, taint.value, taint.effect)
+    for held in node.taints:
+        if (held.key, held.value, held.effect) == same:
+            return held
+    if taint.effect != "NoExecute":
+        return taint
+    return msgspec.structs.replace(taint, time_added=times.rfc3339(now))
 
 
 def register(

@@ -152,18 +152,17 @@ class HollowPods:
             self._plan(now, failed)
             return
         state = pod.containers.setdefault(container, _Container())
-        if state.attempt == attempt and (state.starting or state.running):
+        if state.attempt == attempt and state.starting:
+            return  # its start is on the way, and answers this as well
+        if state.attempt == attempt and state.running:
+            self._plan(now, self._started(uid, container, state, now))
             return
         state.attempt = attempt
         state.starting, state.running, state.stop_wanted = True, False, False
         started_at = now + self._draw(self.settings.start_delay)
         delay = self._draw(self.settings.ready_delay)
         state.ready_at = started_at + delay
-        started = runtime.ContainerStarted(
-            uid=uid, container=container, attempt=attempt,
-            container_id=f"hollow://{uid}/{container}/{attempt}", ready=not delay,
-        )  # fmt: skip
-        self._plan(started_at, started)
+        self._plan(started_at, self._started(uid, container, state, started_at))
         if delay:
             became = runtime.ContainerBecameReady(
                 uid=uid, container=container, attempt=attempt
@@ -221,8 +220,10 @@ class HollowPods:
                 self._pods.pop(fact.uid, None)
             case runtime.ContainerStarted():
                 state = self._state(fact.uid, fact.container)
-                if state is None or state.attempt != fact.attempt or not state.starting:
+                if state is None or state.attempt != fact.attempt:
                     return False
+                if not state.starting:
+                    return state.running
                 state.starting, state.running = False, True
                 if state.stop_wanted:
                     state.stop_wanted = False
@@ -262,6 +263,18 @@ class HollowPods:
     def _draw(self, span: tuple[float, float]) -> float:
         low, high = span
         return low if low == high else self._dice.uniform(low, high)
+
+    @staticmethod
+    def _started(
+        uid: str, container: str, state: _Container, at: float
+    ) -> runtime.ContainerStarted:
+        return runtime.ContainerStarted(
+            uid=uid,
+            container=container,
+            attempt=state.attempt,
+            container_id=f"hollow://{uid}/{container}/{state.attempt}",
+            ready=state.ready_at <= at,
+        )
 
     @staticmethod
     def _exit(

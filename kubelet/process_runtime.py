@@ -455,9 +455,7 @@ class ProcessRuntime:
 
     def _not_pulled(self, uid: str, container: str, text: str, reason: str) -> None:
         self._tell(
-            port.ImageFailed(
-                uid=uid, container=container, message=text, reason=reason
-            )
+            port.ImageFailed(uid=uid, container=container, message=text, reason=reason)
         )
 
     def _signal(self, uid: str, container: str, number: int) -> None:

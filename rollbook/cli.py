@@ -19,7 +19,10 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "up": ("rollbook.commands.daemons", "Run the whole system here"),
     "get": ("rollbook.commands.get", "List objects, or show some"),
     "describe": ("rollbook.commands.describe", "Show an object and what surrounds it"),
-    "create": ("rollbook.commands.create", "Create objects from files, or a Deployment"),
+    "create": (
+        "rollbook.commands.create",
+        "Create objects from files, or a Deployment",
+    ),
     "apply": ("rollbook.commands.apply", "Make objects what files say"),
     "delete": ("rollbook.commands.delete", "Delete objects"),
     "scale": ("rollbook.commands.change", "Change how many pods run"),

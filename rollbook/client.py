@@ -23,12 +23,11 @@ from adapters import context as contexts
 from adapters import nats_wire
 from rollbook import draining, settings
 from rollbook.asking import Commands
-from rollbook.reading import LogsRequest, Questions, Table
+from rollbook.reading import Questions, Table
 from rollbook.session import Object, Said, Target
 
 __all__ = [
     "Cluster",
-    "LogsRequest",
     "Object",
     "Said",
     "Table",

@@ -19,7 +19,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):
-    """The times of node failure, in seconds; the defaults are Kubernetes' (spec 4.5)."""
+    """The times of node failure, in seconds, Kubernetes' by default (spec 4.5)."""
 
     node_monitor_grace: float = 50.0
     """How long a node may be silent before it is not ready."""

@@ -15,6 +15,7 @@ import msgspec
 from adapters import nats_wire
 from domain import errors, queries
 from domain.protocol import Answer
+from kubelet import logs_service
 from rollbook import conditions, rollouts, wakeups
 from rollbook.exchange import Reply, Unserved
 from rollbook.references import Kind, Reference, parse_kind
@@ -23,10 +24,6 @@ from rollbook.session import Object, Session, Target
 LOG_PAGE: Final = 1000
 OBJECT_PAGE: Final = 500
 
-PART_HEADER: Final = "Rollbook-Part"
-END_HEADER: Final = "Rollbook-End"
-ERROR_HEADER: Final = "Rollbook-Error"
-
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
     """A list as people read it; `position` is the state of the log that it shows."""
@@ -34,25 +31,6 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     columns: tuple[queries.Column, ...]
     rows: tuple[queries.TableRow, ...]
-
-
-class LogsRequest(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"
-):
-    """`rollbook.node.<node>.logs`: what a container has written.
-
-    `tail` is a number of lines, -1 all of them; `since` seconds before now, 0 for ever.
-    """
-
-    namespace: str
-    name: str
-    uid: str = ""
-    container: str = ""
-    follow: bool = False
-    tail: int = -1
-    since: float = 0.0
-    timestamps: bool = False
-    previous: bool = False
 
 
 class Questions(Session):
@@ -259,14 +237,13 @@ class Questions(Session):
             raise errors.Rejected(
                 "BadRequest", f"pod {reference.name} does not have a host assigned"
             )
-        request = LogsRequest(
+        request = logs_service.LogsRequest(
             namespace=reference.namespace,
             name=reference.name,
-            uid=conditions.text_at(found, "metadata", "uid"),
             container=container,
             follow=follow,
             tail=tail,
-            since=since,
+            since_seconds=since,
             timestamps=timestamps,
             previous=previous,
         )
@@ -347,9 +324,9 @@ async def _in_order(
     """The pieces of a pod's output up to the last; parts are numbered one by one."""
     expected = -1
     async for reply in replies:
-        if text := reply.headers.get(ERROR_HEADER):
+        if text := reply.headers.get(logs_service.ERROR):
             raise errors.Rejected("BadRequest", text)
-        part = reply.headers.get(PART_HEADER, "")
+        part = reply.headers.get(logs_service.PART, "")
         if part.isdecimal():
             if expected not in (-1, int(part)):
                 raise errors.Transient(
@@ -358,5 +335,5 @@ async def _in_order(
             expected = int(part) + 1
         if reply.data:
             yield reply.data
-        if END_HEADER in reply.headers:
+        if logs_service.END in reply.headers:
             return

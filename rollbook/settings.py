@@ -27,6 +27,9 @@ NODE: Final = "ROLLBOOK_NODE"
 KEEP_PODS: Final = "ROLLBOOK_KEEP_PODS"
 IMAGES: Final = "ROLLBOOK_IMAGES"
 HOLLOW_NODES: Final = "ROLLBOOK_HOLLOW_NODES"
+HEARTBEAT: Final = "ROLLBOOK_HEARTBEAT"
+NODE_MONITOR_GRACE: Final = "ROLLBOOK_NODE_MONITOR_GRACE_PERIOD"
+TOLERATION: Final = "ROLLBOOK_DEFAULT_TOLERATION_SECONDS"
 NO_COLOR: Final = "NO_COLOR"
 
 ENVIRONMENT: Final[dict[str, str]] = {
@@ -46,6 +49,11 @@ ENVIRONMENT: Final[dict[str, str]] = {
     KEEP_PODS: "1 lets pods run on when their kubelet stops, as --keep-pods",
     IMAGES: "the folder of the image catalogue, as --images",
     HOLLOW_NODES: "how many hollow nodes one kubelet plays, as --hollow-nodes",
+    HEARTBEAT: "how often a kubelet reports at least, in seconds, as --heartbeat",
+    NODE_MONITOR_GRACE: "how many seconds a node may be silent, as "
+    "--node-monitor-grace-period",
+    TOLERATION: "how many seconds pods stay on a node that is not ready, as "
+    "--default-toleration-seconds",
     NO_COLOR: "anything: no colours on the terminal, as --no-color",
 }
 

@@ -10,6 +10,7 @@
 
 import asyncio
 import fcntl
+import json
 import os
 import signal
 import sys
@@ -178,6 +179,7 @@ class _Supervisor:
             url = await self._broker()
             self._make_children()
             if await self._start_all():
+                self._note_processes()
                 self._say_ready(url)
                 await self._watch()
         finally:
@@ -278,6 +280,19 @@ class _Supervisor:
 
     # --- running --------------------------------------------------------------------
 
+    def _note_processes(self) -> None:
+        """Who runs as what, for `rollbook status` and for people: processes.json."""
+        pids = {
+            child.name: child.process.pid
+            for child in self._children
+            if child.process is not None and child.process.returncode is None
+        }
+        pids["up"] = os.getpid()
+        if self._server is not None and self._server.pid is not None:
+            pids[NATS] = self._server.pid
+        path = self._data / "processes.json"
+        path.write_text(json.dumps(pids, indent=2) + "\n")
+
     async def _start_all(self) -> bool:
         """Whether all started before a stop was asked for. Control comes first: it
         makes the store that api reads."""
@@ -333,6 +348,7 @@ class _Supervisor:
             await asyncio.sleep(pause)
             try:
                 await child.start()
+                self._note_processes()
             except Permanent as error:
                 click.echo(f"error: {error}", err=True)
 
@@ -342,6 +358,7 @@ class _Supervisor:
             click.echo(f"nats-server has ended ({status}): starting it again", err=True)
             try:
                 await server.start()
+                self._note_processes()
             except Permanent as error:
                 click.echo(f"error: {error}", err=True)
                 await asyncio.sleep(PAUSES[-1])

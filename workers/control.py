@@ -24,7 +24,14 @@ from domain.errors import Permanent, Transient
 from domain.protocol import Answer, Assignment
 from workers import loading, state
 from workers.decisions import Target
-from workers.intake import CommandInput, Founding, Listening, ReportInput, SyncInput
+from workers.intake import (
+    CommandInput,
+    Founding,
+    Input,
+    Listening,
+    ReportInput,
+    SyncInput,
+)
 from workers.mailbox import Mailbox
 from workers.outbox import Step
 from workers.relay import Relay
@@ -71,6 +78,8 @@ class Control:
         self._read_thread = ThreadPoolExecutor(1, "lookup")
         self._client: nats_wire.Client | None = None
         self._relay: Relay | None = None
+        self._decided = 0
+        self._acknowledge = asyncio.Event()
         self.committed = 0
         """The last position that is on disk."""
 
@@ -121,7 +130,8 @@ class Control:
     ) -> None:
         jobs = [
             asyncio.create_task(self._decide(client), name="decide"),
-            asyncio.create_task(self._commit(commands), name="commit"),
+            asyncio.create_task(self._commit(), name="commit"),
+            asyncio.create_task(self._acknowledge_commands(commands), name="ack"),
             asyncio.create_task(self._fetch(commands), name="fetch"),
             asyncio.create_task(relay.run(), name="relay"),
             asyncio.create_task(self._pulse(client), name="pulse"),
@@ -231,15 +241,61 @@ class Control:
                 if client.is_connected:
                     await self._announce()
             connected = client.is_connected
-            outcome = step(self._state, inputs, self._clock.now())
+            sequence = self._mailbox.taken_sequence
+            try:
+                outcome = step(self._state, inputs, self._clock.now())
+            except Exception:
+                outcome = await self._one_by_one(inputs)
             wake_at = 0.0 if outcome.more else outcome.wake_at
-            await self._outcomes.put((outcome, self._mailbox.taken_sequence))
+            await self._outcomes.put((outcome, sequence))
+
+    async def _one_by_one(self, inputs: list[Input]) -> Step:
+        """A step failed: a bug of ours. Bad luck must not become a crash loop.
+
+        The state is thrown away and built again from the log, and the inputs are taken
+        one at a time; one that fails alone is refused and counted, the others go on.
+        Raises what the clock alone makes fail: then nothing can go on.
+        """
+        _log.exception("a step failed: taking its %d inputs one by one", len(inputs))
+        await self._rebuild()
+        for item in inputs:
+            try:
+                outcome = step(self._state, [item], self._time())
+            except Exception:
+                _log.exception("refused, because it makes a step fail: %r", item)
+                await self._rebuild()
+                self._state.count("inputs_that_fail")
+                if isinstance(item, CommandInput) and item.reply:
+                    await self._say(item.reply, _ENCODER.encode(_failed(item.id)))
+            else:
+                await self._outcomes.put((outcome, 0))
+        return step(self._state, [], self._time())
+
+    async def _rebuild(self) -> None:
+        await self._outcomes.join()
+        fresh = state.State(self._settings.writer)
+        fresh.counters = self._state.counters
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._read_thread, loading.load, fresh, self._log)
+        self._state = fresh
+        fresh.wake(self._time())
+        await self._announce()
+
+    def _time(self) -> float:
+        assert self._clock is not None, "the clock starts with the replay's end"
+        return self._clock.now()
 
     # --- commit, then speak ---------------------------------------------------------
 
-    async def _commit(self, commands: nats_wire.CommandIntake) -> None:
+    async def _acknowledge_commands(self, commands: nats_wire.CommandIntake) -> None:
+        """Commands that are decided and on disk go; the broker may take its time."""
+        while True:
+            await self._acknowledge.wait()
+            self._acknowledge.clear()
+            await commands.ack(self._decided)
+
+    async def _commit(self) -> None:
         loop = asyncio.get_running_loop()
-        acked = 0
         while True:
             outcome, sequence = await self._outcomes.get()
             if outcome.events or outcome.tracking:
@@ -250,9 +306,10 @@ class Control:
                 await self._publish_committed()
                 assert self._relay is not None, "it is made before the first commit"
                 self._relay.wake()
-            if sequence > acked:
-                acked = sequence
-                await commands.ack(sequence)
+            if sequence > self._decided:
+                self._decided = sequence
+                self._acknowledge.set()
+            self._outcomes.task_done()
 
     def _append(self, outcome: Step) -> None:
         rows = [
@@ -343,6 +400,16 @@ class Control:
         except nats_wire.TROUBLE as error:
             self._state.count("messages_unsent")
             _log.info("not sent on %s: %s", subject, error)
+
+
+def _failed(command_id: str) -> Answer:
+    return Answer(
+        id=command_id,
+        result="rejected",
+        reason="InternalError",
+        code=500,
+        message="the command makes Rollbook fail: please report it; see control's log",
+    )
 
 
 def _own_inbox(node: str, reply: str) -> bool:

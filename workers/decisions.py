@@ -288,7 +288,8 @@ def _node(
     if use is None:
         raise not_found(RESOURCES["node"], at.name)
     key = names.node_key(at.name)
-    return Decided(events=[(key, event) for event in node.decide(use.node, body)])
+    found = node.decide(use.node, body, state.now)
+    return Decided(events=[(key, event) for event in found])
 
 
 # --- labels and annotations -------------------------------------------------------

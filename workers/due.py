@@ -65,7 +65,8 @@ def _silent(state: State, name: str) -> bool:
     heard = state.heard.get(name)
     if heard is None or name not in state.cluster.actual.nodes:
         return False
-    at = heard.at + state.settings.health.monitor_grace
+    since = max(heard.at, state.health.restarted_at or 0.0)
+    at = since + state.settings.health.monitor_grace
     if at < state.now:
         return True
     state.timers.set("heartbeat", name, at + node_health.TICK)
@@ -149,11 +150,14 @@ def _node_facts(state: State, use: NodeUse) -> node_health.NodeFacts:
     held: Node = use.node
     heard = state.heard.get(held.name)
     first = held.stage == node.STARTING
+    # One that was not heard since this writer's start has said nothing to it; its
+    # silence counts from that start (`restarted_at`).
+    fresh = heard is not None and heard.at > 0.0
     return node_health.NodeFacts(
         name=held.name,
         registered_at=held.created_at,
-        heartbeat_at=heard.at if heard is not None else None,
-        reported=None if first else "True",
+        heartbeat_at=heard.at if heard is not None and fresh else held.changed_at,
+        reported="True" if fresh and not first else None,
         status=held.status,
         reason="" if first else held.reason,
         changed_at=held.changed_at,

@@ -68,4 +68,4 @@ def _restore_report(state: State, source: str, sequence: int) -> None:
     name, _, incarnation = rest.rpartition("/")
     use = state.cluster.actual.nodes.get(name)
     if kind == "report" and use and str(use.node.incarnation) == incarnation:
-        state.heard[name] = Heard(state.cluster.timestamp, sequence)
+        state.heard[name] = Heard(last=sequence)

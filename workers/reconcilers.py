@@ -6,7 +6,9 @@
 3. Where desired equals actual nothing is emitted: an idle cluster writes nothing.
 """
 
+import re
 from collections.abc import Callable
+from typing import Final
 
 from domain import (
     deployment,
@@ -25,6 +27,8 @@ from domain.plans import placement, replicas, rollout
 from domain.replicaset import ReplicaSet
 from projections import status
 from workers.state import State
+
+_NUMBERS: Final = re.compile(r"\d+")
 
 
 def run(state: State, bound: int) -> bool:
@@ -417,7 +421,8 @@ def _siblings(state: State, group: tuple[str, ...]) -> Callable[[str], int]:
 
 
 def _unschedulable(state: State, held: pod.Pod, message: str) -> None:
-    if held.unschedulable != message:
+    # Numbers of nodes come and go with every change; what is lacking is the news.
+    if _NUMBERS.sub("", held.unschedulable) != _NUMBERS.sub("", message):
         event = pod.PodUnschedulable(message=message)
         state.emit(held.key, event, actor=events.SCHEDULER, cause=held.position)
 

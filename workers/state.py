@@ -36,11 +36,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Heard:
-    """What is known of a node's reports without the log: rule 2."""
+    """What is known of a node's reports without the log: rule 2.
+
+    `at` is when it was last heard, 0 while it was not since the writer's start.
+    """
 
     __slots__ = ("at", "counted", "first", "last")
 
-    def __init__(self, at: float, last: int = 0) -> None:
+    def __init__(self, at: float = 0.0, last: int = 0) -> None:
         self.at = at
         self.last = last
         self.first = 0
@@ -166,7 +169,7 @@ class State:
             if held.owner and held.owner not in cluster.desired.deployments:
                 self.dirty_deployments.add(held.owner, held.position)
         for use in cluster.actual.node_list:
-            self.heard.setdefault(use.name, Heard(now))
+            self.heard.setdefault(use.name, Heard())
             self.dirty_nodes.add(use.node.key, use.node.position)
             self.timers.set("count", use.name, now + self.settings.count_reports_every)
             self.timers.set("heartbeat", use.name, now)

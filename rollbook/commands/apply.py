@@ -16,9 +16,7 @@ from rollbook.failures import Failure
 @click.option("-R", "--recursive", is_flag=True, help="Folders in folders too.")
 @common.changing
 @options.namespaced
-def apply(
-    files: tuple[str, ...], recursive: bool, change: common.Change
-) -> None:
+def apply(files: tuple[str, ...], recursive: bool, change: common.Change) -> None:
     """Make objects what files say: create them, or change what differs.
 
     What an earlier apply has set and the file leaves out now is removed; what others
@@ -68,5 +66,3 @@ def located(error: errors.Rejected, doing: str) -> errors.Rejected:
     if error.reason == "Invalid" and error.causes:
         return error
     return errors.Rejected(error.reason, doing + error.message, causes=error.causes)
-
-

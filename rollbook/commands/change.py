@@ -10,10 +10,22 @@ from rollbook.references import Reference
 
 
 @click.command()
-@click.argument("words", nargs=-1, metavar="TYPE NAME…", shell_complete=common.complete_objects)
+@click.argument(
+    "words", nargs=-1, metavar="TYPE NAME…", shell_complete=common.complete_objects
+)
 @click.option("--replicas", type=int, default=None, help="How many pods shall run.")
-@click.option("--current-replicas", type=int, default=-1, help="Only if it is at this size; -1 is any.")
-@click.option("--timeout", default="0", metavar="DURATION", help="Wait so long until it has that many pods; 0 does not wait.")
+@click.option(
+    "--current-replicas",
+    type=int,
+    default=-1,
+    help="Only if it is at this size; -1 is any.",
+)
+@click.option(
+    "--timeout",
+    default="0",
+    metavar="DURATION",
+    help="Wait so long until it has that many pods; 0 does not wait.",
+)
 @common.selecting
 @common.changing
 @options.namespaced
@@ -95,7 +107,12 @@ def set_() -> None:
 
 
 @set_.command()
-@click.argument("words", nargs=-1, metavar="TYPE/NAME… CONTAINER=IMAGE…", shell_complete=common.complete_objects)
+@click.argument(
+    "words",
+    nargs=-1,
+    metavar="TYPE/NAME… CONTAINER=IMAGE…",
+    shell_complete=common.complete_objects,
+)
 @common.selecting
 @common.changing
 @options.namespaced
@@ -168,8 +185,16 @@ def split_images(words: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, str
 
 
 @set_.command()
-@click.argument("words", nargs=-1, metavar="TYPE/NAME…", shell_complete=common.complete_objects)
-@click.option("-c", "--containers", default="*", show_default=True, help="These containers only: a,b.")
+@click.argument(
+    "words", nargs=-1, metavar="TYPE/NAME…", shell_complete=common.complete_objects
+)
+@click.option(
+    "-c",
+    "--containers",
+    default="*",
+    show_default=True,
+    help="These containers only: a,b.",
+)
 @click.option("--limits", default="", help="cpu=200m,memory=512Mi")
 @click.option("--requests", default="", help="cpu=100m,memory=256Mi")
 @common.selecting

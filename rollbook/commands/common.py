@@ -1,4 +1,4 @@
-"""What verbs that talk to a cluster share: running, selecting, telling what was done."""
+"""What verbs that talk to a cluster share: running, selecting, telling."""
 
 import asyncio
 import functools
@@ -181,9 +181,7 @@ def load(
     return [(each.source, each.raw) for each in loaded]
 
 
-async def each(
-    references: Iterable[T], act: Callable[[T], Awaitable[None]]
-) -> None:
+async def each(references: Iterable[T], act: Callable[[T], Awaitable[None]]) -> None:
     """Do it for each, past failures; then raise the failure, or all of them as one."""
     failed: list[Exception] = []
     for reference in references:

@@ -61,8 +61,15 @@ def create(
 
 @create.command()
 @click.argument("words", nargs=-1, metavar="NAME [-- COMMAND…]")
-@click.option("--image", "images", multiple=True, help="An image; give it once for each container.")
-@click.option("--replicas", type=int, default=1, show_default=True, help="How many pods.")
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    help="An image; give it once for each container.",
+)
+@click.option(
+    "--replicas", type=int, default=1, show_default=True, help="How many pods."
+)
 @click.option("--port", type=int, default=None, help="The first container's port.")
 @common.changing
 @options.namespaced
@@ -100,7 +107,9 @@ def deployment(
             if change.dry_run != "client":
                 answer = await cluster.create(manifest, **change.said)
         except errors.Rejected as error:
-            raise Failure(f"error: failed to create deployment: {error.message}") from error
+            raise Failure(
+                f"error: failed to create deployment: {error.message}"
+            ) from error
         await common.done(cluster, change, reference, "created", answer)
 
     common.run(work)
@@ -129,7 +138,10 @@ def deployment_manifest(
         "spec": {
             "replicas": replicas,
             "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": containers},
+            },
         },
     }
 
@@ -139,5 +151,6 @@ def container_name(image: str) -> str:
     last = _TAG.sub("", image).rpartition("/")[2]
     name = last.replace("_", "-").replace(".", "-")
     return name if name == last else f"{name}-{suffix(random.Random())}"  # noqa: S311  # a name
+
 
 create.add_command(deployment, "deploy")

@@ -1,7 +1,5 @@
 """`delete` (spec 6.11)."""
 
-import asyncio
-
 import click
 
 from domain import errors
@@ -20,19 +18,37 @@ _FORCED = (
 
 
 @click.command()
-@click.argument("words", nargs=-1, metavar="TYPE NAME…", shell_complete=common.complete_objects)
+@click.argument(
+    "words", nargs=-1, metavar="TYPE NAME…", shell_complete=common.complete_objects
+)
 @common.selecting
 @click.option(
     "--cascade", type=click.Choice(["background", "orphan", "foreground"]),
     default="background", show_default=True,
     help="What becomes of what the object owns; `orphan` lets it run on.",
 )  # fmt: skip
-@click.option("--grace-period", type=int, default=-1, help="Seconds that a pod has to end; -1 is the pod's own.")
+@click.option(
+    "--grace-period",
+    type=int,
+    default=-1,
+    help="Seconds that a pod has to end; -1 is the pod's own.",
+)
 @click.option("--now", is_flag=True, help="The same as --grace-period=1.")
-@click.option("--force", is_flag=True, help="With --grace-period=0: do not wait for the node.")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Return when it is gone.")
-@click.option("--timeout", default="0", metavar="DURATION", help="How long to wait; 0 is for ever.")
-@click.option("--ignore-not-found", is_flag=True, help="What is not there is no failure.")
+@click.option(
+    "--force", is_flag=True, help="With --grace-period=0: do not wait for the node."
+)
+@click.option(
+    "--wait/--no-wait", default=True, show_default=True, help="Return when it is gone."
+)
+@click.option(
+    "--timeout",
+    default="0",
+    metavar="DURATION",
+    help="How long to wait; 0 is for ever.",
+)
+@click.option(
+    "--ignore-not-found", is_flag=True, help="What is not there is no failure."
+)
 @common.changing
 @options.namespaced
 def delete(
@@ -82,7 +98,11 @@ def delete(
                 raise
             operation = "force deleted" if force else "deleted"
             _told(change, reference, operation)
-            if wait and change.dry_run == "none" and not (force and reference.kind == POD):
+            if (
+                wait
+                and change.dry_run == "none"
+                and not (force and reference.kind == POD)
+            ):
                 await _gone(cluster, reference, before, patience)
 
         found = await common.targets(
@@ -100,7 +120,9 @@ def _grace(seconds: int, *, now: bool, force: bool) -> int | None:
     """The seconds for a pod's end; 0 is 1 unless it is forced (spec 6.11)."""
     if now:
         if seconds >= 0:
-            raise Failure("error: --now and --grace-period cannot be specified together")
+            raise Failure(
+                "error: --now and --grace-period cannot be specified together"
+            )
         return 1
     if seconds < 0:
         return 0 if force else None
@@ -114,7 +136,9 @@ def _told(change: common.Change, reference: Reference, operation: str) -> None:
     if change.output:
         raise Failure(common.bad_format(change.output, "name"))
     where = f" from {reference.namespace} namespace" if reference.namespace else ""
-    suffix = {"client": " (dry run)", "server": " (server dry run)"}.get(change.dry_run, "")
+    suffix = {"client": " (dry run)", "server": " (server dry run)"}.get(
+        change.dry_run, ""
+    )
     qualified = reference.kind.qualified
     printing.say(f'{qualified} "{reference.name}" {operation}{where}{suffix}')
 
@@ -133,7 +157,7 @@ async def _gone(
 
     try:
         await cluster.wait_for(reference, gone, seconds=seconds)
-    except (TimeoutError, asyncio.TimeoutError):
+    except TimeoutError:
         raise Failure(
             "error: timed out waiting for the condition on "
             f"{reference.kind.plural}/{reference.name}"

@@ -9,7 +9,7 @@ from rollbook import conditions, printing
 from rollbook.client import Cluster
 from rollbook.commands import common, options
 from rollbook.failures import Failure
-from rollbook.references import Reference, find_kind
+from rollbook.references import Reference
 
 _LIST: Final = click.option("--list", "listing", is_flag=True, help="Only print them.")
 _OVERWRITE: Final = click.option(
@@ -137,27 +137,21 @@ def split_changes(
 
     Raises `Failure` with kubectl's words for a mistake.
     """
+    both = f"error: can not both modify and remove a {what} in the same command"
     resources: list[str] = []
     changes: dict[str, str | None] = {}
-    for index, word in enumerate(words):
-        name = index > 0 and "/" not in words[0] and not changes
-        removes = word.endswith("-") and "=" not in word
-        if removes and index == 1 and name and find_kind(words[0]) and len(words) == 2:
-            removes = True
+    for word in words:
+        removes = word.endswith("-") and "=" not in word  # no name ends like that
         if "=" in word:
             key, _, value = word.partition("=")
             if not key:
                 raise Failure(f"error: invalid {what} spec: {word}")
             if changes.get(key, value) != value:
-                raise Failure(
-                    f"error: can not both modify and remove a {what} in the same command"
-                )
+                raise Failure(both)
             changes[key] = value
         elif removes and (resources or in_files):
             if word[:-1] in changes:
-                raise Failure(
-                    f"error: can not both modify and remove a {what} in the same command"
-                )
+                raise Failure(both)
             changes[word[:-1]] = None
         elif changes:
             raise Failure(
@@ -177,7 +171,9 @@ def absent(
     changes: Mapping[str, str | None], present: Mapping[str, object]
 ) -> list[str]:
     """The keys to be removed that are not there."""
-    return [key for key, value in changes.items() if value is None and key not in present]
+    return [
+        key for key, value in changes.items() if value is None and key not in present
+    ]
 
 
 async def _list(cluster: Cluster, reference: Reference, field: str) -> None:

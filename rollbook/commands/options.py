@@ -30,9 +30,9 @@ def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
 def _complete_namespaces(
     ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[str]:
-    from rollbook import completion
+    from rollbook.completion import namespaces
 
-    return completion.namespaces(ctx, incomplete)
+    return namespaces(ctx, incomplete)
 
 
 def everywhere(function: F) -> F:
@@ -99,7 +99,7 @@ def command_line(ctx: click.Context) -> str:
 
 
 def recorded(ctx: click.Context) -> str:
-    """The command line as `--record` writes it: long options behind the rest, sorted."""
+    """The command line as `--record` writes it: options last, long and sorted."""
     words: list[str] = [ctx.command_path]
     flags: list[str] = []
     for param in ctx.command.params:

@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from domain import errors, queries, times
-from rollbook import durations, printing, rollouts
+from rollbook import durations, failures, printing, rollouts
 from rollbook.client import Cluster
 from rollbook.commands import common, options
 from rollbook.failures import Failure
@@ -26,9 +26,22 @@ def rollout() -> None:
 
 @rollout.command()
 @_WORDS
-@click.option("-w", "--watch/--no-watch", default=True, show_default=True, help="Until it is done.")
-@click.option("--timeout", default="0", metavar="DURATION", help="Give up after so long; 0 is never.")
-@click.option("--revision", type=int, default=0, help="Fail if another revision is rolled out.")
+@click.option(
+    "-w",
+    "--watch/--no-watch",
+    default=True,
+    show_default=True,
+    help="Until it is done.",
+)
+@click.option(
+    "--timeout",
+    default="0",
+    metavar="DURATION",
+    help="Give up after so long; 0 is never.",
+)
+@click.option(
+    "--revision", type=int, default=0, help="Fail if another revision is rolled out."
+)
 @common.selecting
 @options.namespaced
 @click.pass_context
@@ -93,12 +106,18 @@ def status(
 @rollout.command()
 @_WORDS
 @click.option("--revision", type=int, default=0, help="This one in detail.")
-@click.option("--all", "every", is_flag=True, help="Also those whose ReplicaSet is long gone.")
-@click.option("-o", "--output", default="", metavar="FORMAT", help="wide adds when, who, from where and the result; json, yaml.")
+@click.option(
+    "--all", "every", is_flag=True, help="Also those whose ReplicaSet is long gone."
+)
+@click.option(
+    "-o",
+    "--output",
+    default="",
+    metavar="FORMAT",
+    help="wide adds when, who, from where and the result; json, yaml.",
+)
 @options.namespaced
-def history(
-    words: tuple[str, ...], revision: int, every: bool, output: str
-) -> None:
+def history(words: tuple[str, ...], revision: int, every: bool, output: str) -> None:
     """Show the revisions of a Deployment, with the cause of each.
 
     No revision is ever forgotten: --all shows those too whose ReplicaSet is gone, and
@@ -180,7 +199,9 @@ def template(row: queries.RevisionRow) -> str:
 
 @rollout.command()
 @_WORDS
-@click.option("--to-revision", type=int, default=0, help="This one; 0 is the one before.")
+@click.option(
+    "--to-revision", type=int, default=0, help="This one; 0 is the one before."
+)
 @common.changing
 @options.namespaced
 def undo(words: tuple[str, ...], to_revision: int, change: common.Change) -> None:
@@ -193,7 +214,9 @@ def undo(words: tuple[str, ...], to_revision: int, change: common.Change) -> Non
       rollbook rollout undo deployment/nginx --dry-run=client
     """
     if to_revision < 0:
-        raise Failure(f"error: unable to find specified revision {to_revision} in history")
+        raise Failure(
+            f"error: unable to find specified revision {to_revision} in history"
+        )
 
     async def work(cluster: Cluster) -> None:
         async def one(reference: Reference) -> None:
@@ -230,7 +253,9 @@ def undone_to(
     by_number = {row.revision: row for row in rows}
     if revision:
         if revision not in by_number:
-            raise Failure(f"error: unable to find specified revision {revision} in history")
+            raise Failure(
+                f"error: unable to find specified revision {revision} in history"
+            )
         return by_number[revision]
     present = sorted(row.revision for row in rows if row.present)
     if len(present) < 2:
@@ -276,9 +301,10 @@ def _simple(verb: str, done: str, doing: str, help_text: str, example: str) -> N
                     )
                 answer = None
                 if change.dry_run != "client":
-                    answer = await common.refusing(
-                        acts[verb](reference, **change.said), "failed to patch: "
-                    )
+                    try:
+                        answer = await acts[verb](reference, **change.said)
+                    except errors.Rejected as error:
+                        raise _refused(reference, error) from error
                 await common.done(cluster, change, reference, done, answer)
 
             found = await common.targets(cluster, choice, missing=_MISSING)
@@ -302,6 +328,15 @@ _simple(
     "Replace all pods by new ones, as a rolling update.",
     "rollbook rollout restart deployment/nginx",
 )  # fmt: skip
+
+
+def _refused(reference: Reference, error: errors.Rejected) -> Exception:
+    """kubectl's words: it makes a patch, and tells of it (spec 6.5)."""
+    if error.message.startswith("if restart has already been triggered"):
+        return Failure(
+            f"error: failed to create patch for {reference.name}: {error.message}"
+        )
+    return failures.plain(error, "failed to patch: ")
 
 
 def _only_deployments(reference: Reference, what: str) -> None:

@@ -141,6 +141,14 @@ def test_a_bad_text_is_refused_with_its_source_and_reason(
     assert refused.value.reason == "BadRequest"
 
 
+def test_nesting_is_bounded() -> None:
+    """64 levels are read, 65 are not: deeper ones would end the process in C."""
+    deepest = manifests.DEPTH_MAX
+    assert raws("a: " + "[" * (deepest - 1) + "]" * (deepest - 1))
+    with pytest.raises(Rejected, match="nested more than 64 deep"):
+        raws("a: " + "[" * deepest + "]" * deepest)
+
+
 def test_a_short_text_with_a_huge_meaning_is_refused() -> None:
     """Aliases of aliases: nine levels of nine would be hundreds of millions."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]

@@ -35,6 +35,17 @@ INVALID: list[tuple[str, dict[str, object], list[str]]] = [
         ],
     ),
     (
+        "a bad volume cannot be mounted",
+        {
+            "p__volumes": [{"name": "v", "hostPath": {}}],
+            "p__containers__0__volumeMounts": [{"name": "v", "mountPath": "/v"}],
+        },
+        [
+            f"{P}.volumes[0].hostPath.path: Required value",
+            f'{P}.containers[0].volumeMounts[0].name: Not found: "v"',
+        ],
+    ),
+    (
         "volume without claim",
         {"p__volumes": [{"name": "v", "persistentVolumeClaim": {}}]},
         [f"{P}.volumes[0].persistentVolumeClaim.claimName: Required value"],

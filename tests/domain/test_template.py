@@ -101,6 +101,11 @@ def test_a_template_survives_the_store(template: PodTemplateSpec) -> None:
     assert msgspec.json.decode(encoded, type=PodTemplateSpec) == once
 
 
+def cpu_limit(**more: object) -> dict[str, object]:
+    reference: dict[str, object] = {"resource": "limits.cpu", **more}
+    return {"name": "A", "valueFrom": {"resourceFieldRef": reference}}
+
+
 EQUAL: list[tuple[dict[str, object], dict[str, object]]] = [
     ({}, {"c__env": []}),
     ({}, {"c__env": None}),
@@ -122,6 +127,10 @@ EQUAL: list[tuple[dict[str, object], dict[str, object]]] = [
     (
         {"c__resources": {"limits": {"memory": "1024"}}},
         {"c__resources": {"limits": {"memory": "1Ki"}}},
+    ),
+    (
+        {"c__env": [cpu_limit()]},
+        {"c__env": [cpu_limit(divisor=0)]},
     ),
     (
         {f"{POD}__serviceAccount": "robot"},
@@ -217,6 +226,12 @@ def test_a_collision_count_gives_another_hash() -> None:
     counts = [None, 0, 1, 2, 256]
     hashes = {templates.template_hash(nginx(), count) for count in counts}
     assert len(hashes) == len(counts)
+
+
+def test_the_hash_of_a_stored_template_never_moves() -> None:
+    """A ReplicaSet that was made before a restart is found under the same name."""
+    hashes = [templates.template_hash(nginx(), count) for count in (None, 0, 1)]
+    assert hashes == ["858bd54fd", "646ddcfbf4", "79f9986567"]
 
 
 def test_the_hash_is_fnv_1a_of_32_bits() -> None:
@@ -346,6 +361,20 @@ REQUESTS: list[tuple[str, dict[str, object], int, int]] = [
             ],
         },
         170,
+        0,
+    ),
+    (
+        "a sidecar counts once",
+        {
+            "c__resources": limits("100m"),
+            f"{POD}__initContainers": [
+                {
+                    "name": "s", "image": "s", "restartPolicy": "Always",
+                    "resources": limits("300m"),
+                },
+            ],
+        },
+        400,
         0,
     ),
     (

@@ -8,7 +8,7 @@ NODE = protocol.NodeInfo(
 )
 
 
-def container(name: str = "web", **fields: object) -> podspec.Container:
+def container(name: str = "web", /, **fields: object) -> podspec.Container:
     """A container; `image` is nginx unless given."""
     return podspec.Container(name=name, **{"image": "nginx:1.7.9", **fields})  # type: ignore[arg-type]  # test data
 
@@ -35,7 +35,9 @@ def sandbox(
 
 def run(uid: str, key: str = "t") -> protocol.PodRun:
     """A pod to run, by its uid."""
-    return protocol.PodRun(namespace="default", name=f"pod-{uid}", uid=uid, template=key)
+    return protocol.PodRun(
+        namespace="default", name=f"pod-{uid}", uid=uid, template=key
+    )
 
 
 def stop(uid: str, grace: float = 30.0) -> protocol.PodStop:

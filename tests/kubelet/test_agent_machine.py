@@ -76,9 +76,9 @@ class Control:
 class LossyWire(RuleBasedStateMachine):
     """The agent, its runtime and control, with everything on the wire in two bags."""
 
-    @initialize()
-    def begin(self) -> None:
-        """Connected; the sync is on its way."""
+    @initialize(synced=st.booleans())
+    def begin(self, synced: bool) -> None:
+        """Connected; the sync is on its way, or answered with two pods."""
         self.now = 0.0
         self.agent = agent.Agent(NODE, "boot")
         self.control = Control()
@@ -94,6 +94,11 @@ class LossyWire(RuleBasedStateMachine):
         self.last_sequence = 0
         self.uids = 0
         self.do(self.agent.on_connected(self.now))
+        if synced:
+            self.create()
+            self.create()
+            self.answer_sync()
+            self.deliver_in_order()
 
     def do(self, effects: list[agent.Effect]) -> None:
         """Carries effects out, checking what must hold of each."""
@@ -106,7 +111,9 @@ class LossyWire(RuleBasedStateMachine):
                     assert uid not in self.finished, f"safety: {uid} came back"
                     self.running.add(uid)
                 case agent.StopPod() | agent.KillPod():
-                    assert effect.uid in self.running, "safety: only what runs is stopped"
+                    assert effect.uid in self.running, (
+                        "safety: only what runs is stopped"
+                    )
                 case agent.SendReport():
                     report = effect.report
                     assert report.sequence == self.last_sequence + 1, "safety: dense"
@@ -133,6 +140,7 @@ class LossyWire(RuleBasedStateMachine):
 
     # --- control -------------------------------------------------------------------
 
+    @precondition(lambda self: len(self.running) < 4)
     @rule()
     def create(self) -> None:
         """Control binds a new pod to the node."""
@@ -171,6 +179,14 @@ class LossyWire(RuleBasedStateMachine):
         REACHED["repeated"] += keep
         message = self.down[index] if keep else self.down.pop(index)
         self.arrive(message)
+
+    @precondition(lambda self: self.down)
+    @rule()
+    def deliver_in_order(self) -> None:
+        """As it is on a good day."""
+        messages, self.down = self.down, []
+        for message in messages:
+            self.arrive(message)
 
     def arrive(
         self, message: tuple[int, protocol.SyncReply] | protocol.Assignment
@@ -268,8 +284,8 @@ class LossyWire(RuleBasedStateMachine):
 LossyWire.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 
 
-class TestLossyWire(LossyWire.TestCase):  # type: ignore[misc]  # made by Hypothesis
-    """Never two runs of one uid, none comes back, everything is heard in the end."""
+TestLossyWire = LossyWire.TestCase
+"""Never two runs of one uid, none comes back, everything is heard in the end."""
 
 
 def test_the_faults_were_reached() -> None:

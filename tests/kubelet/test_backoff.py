@@ -40,5 +40,5 @@ def test_a_long_run_starts_afresh(ran: float, wait: int) -> None:
     (160, "2m40s"), (300, "5m0s"), (3600, "1h0m0s"), (1.5, "1.5s"),
 ])  # fmt: skip
 def test_durations_read_as_kubernetes_writes_them(seconds: float, text: str) -> None:
-    """`5m0s`, not `300s`: the messages of spec 4.4 are compared by people and scripts."""
+    """`5m0s`, not `300s`: the messages of spec 4.4 are read by scripts."""
     assert backoff.go_duration(seconds) == text

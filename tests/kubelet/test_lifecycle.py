@@ -3,6 +3,7 @@
 import itertools
 from typing import get_args
 
+import msgspec
 import pytest
 
 from domain import podspec
@@ -14,7 +15,8 @@ OWNER = "web-1_default(u1)"
 
 def probe(**fields: int) -> podspec.Probe:
     """A TCP probe with the defaults of spec 1.1 unless told otherwise."""
-    return podspec.Probe(tcp_socket=podspec.TCPSocketAction(port=80), **fields)
+    default = podspec.Probe(tcp_socket=podspec.TCPSocketAction(port=80))
+    return msgspec.structs.replace(default, **fields)
 
 
 # --- the table ----------------------------------------------------------------------
@@ -156,7 +158,9 @@ def test_what_cannot_be_executed_crashes_too() -> None:
     assert pod.web.reason == "CrashLoopBackOff"
     assert pod.web.last is not None
     assert (pod.web.last.reason, pod.web.last.exit_code) == ("StartError", 128)
-    assert ("Failed", "Error: no such file") in {(n.reason, n.message) for n in pod.notes}
+    assert ("Failed", "Error: no such file") in {
+        (n.reason, n.message) for n in pod.notes
+    }
 
 
 def test_a_bad_configuration_is_tried_again() -> None:
@@ -198,7 +202,7 @@ def test_a_bad_image_is_pulled_again_with_back_off() -> None:
     """ErrImagePull, then ImagePullBackOff; pulls after 10, 20, 40 … 300 s."""
     pod = Driven(template(container(image="nginx:1.91")), frozenset({"nginx:1.91"}))
     seen: list[str] = []
-    pulls = []
+    pulls: list[float] = []
     begun = pod.now
     while len(pulls) < 7:
         if pod.web.reason == "ErrImagePull" and seen[-1:] != ["ErrImagePull"]:
@@ -271,7 +275,9 @@ def test_not_ready_before_the_first_success() -> None:
 @pytest.mark.parametrize(("threshold", "needed"), [(0, 3), (3, 3), (1, 1), (5, 5)])
 def test_ready_is_lost_after_failure_threshold(threshold: int, needed: int) -> None:
     """Defaults of 1.1: three failures in a row; a success in between starts anew."""
-    pod = Driven(template(container(readiness_probe=probe(failure_threshold=threshold))))
+    pod = Driven(
+        template(container(readiness_probe=probe(failure_threshold=threshold)))
+    )
     pod.started()
     pod.probed("Readiness", True)
     for _ in range(needed - 1):
@@ -343,7 +349,7 @@ def test_probes_come_at_their_period(delay: int) -> None:
     pod = Driven(template(web))
     pod.started()
     pod.take()
-    asked = []
+    asked: list[float] = []
     start = pod.now
     while len(asked) < 3:
         pod.pass_time(pod.machine.wake - pod.now)

@@ -15,11 +15,11 @@ from typing import Any, Final, Literal
 import msgspec
 
 from domain import catalogue, command, protocol, times
-from domain.events import SYSTEM, Event, Recorded
+from domain.events import Event, Recorded
 from projections.cluster import Cluster
 from tests.support.simulated_node import SimNode
 from workers.decisions import Target
-from workers.intake import CommandInput, Input, ReportInput, SyncInput
+from workers.intake import CommandInput, Founding, Input, ReportInput, SyncInput
 from workers.outbox import Step
 from workers.state import Settings, State
 from workers.step import step as take_step
@@ -132,7 +132,7 @@ class SimCluster:
         self._versions: dict[str, int] = {}
         self.state: State = _WatchedState(self.settings, watchers)
         self.nodes: dict[str, SimNode] = {}
-        self._found()
+        self.step(Founding(uid="simulated", version="0"))
         for _ in range(nodes):
             self.add_node()
         if healthy:
@@ -221,26 +221,6 @@ class SimCluster:
             name, _, attempt = reply.partition("|")
             if self.nodes[name].connected:
                 self.nodes[name].replies.append((int(attempt), _encode(answer)))
-
-    def _found(self) -> None:
-        """The first event of every log, as control writes it."""
-        self.now = times.grid(self.now + TICK)
-        self.state.now = self.now
-        self.state.events = []
-        founded = command.ClusterFounded(uid="simulated", version="0")
-        self.state.emit("cluster/rollbook", founded, actor=SYSTEM, cause=0)
-        self._commit(
-            Step(
-                events=self.state.events,
-                tracking={},
-                answers=[],
-                assignments={},
-                syncs=[],
-                position=1,
-                wake_at=None,
-                more=False,
-            )
-        )
 
     # --- commands -------------------------------------------------------------------
 

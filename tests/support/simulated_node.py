@@ -17,7 +17,6 @@ from kubelet import agent
 
 HEARTBEAT: Final = 20.0
 """Seconds; half as often as shipped, and still often enough not to seem silent."""
-BOOTS_PER_NODE: Final = 1_000
 
 _encode = msgspec.json.Encoder().encode
 _assignment = msgspec.json.Decoder(protocol.Assignment)

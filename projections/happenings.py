@@ -1,0 +1,435 @@
+"""What happened, for people: the lines of `get events`, as a pure fold of the log.
+
+1. A line follows from one event and the state around it; the words are Kubernetes'
+   (spec 2.15, 3.9, 4.4, 4.6). Events that Kubernetes says nothing of make no line.
+2. Lines are never folded into one and never expire by time: the newest `KEPT` are
+   there, and those before them are in the log itself.
+3. A pod's end is told when it is asked for (`Killing`), not when its node says the
+   same again: the node's word may be lost with the pod, and would be a second line.
+4. Lines have no influence on anything.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
+
+import msgspec
+
+from domain import events, names, node, pod, replicaset
+from domain.events import Event, Recorded
+from domain.pod import Pod
+from projections.cluster import Cluster
+
+KEPT: Final = 100_000
+EVICTED: Final = "DeletionByTaintManager"
+"""The reason of a termination because of a node's taint (spec 4.6)."""
+
+_LINES_PER_EVENT: Final = 1 << 16
+
+Type = Literal["Normal", "Warning"]
+
+
+class Happening(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One line: what (`reason`, `message`) happened to the object, and who says so.
+
+    `namespace` is empty for a node. `at` is seconds since the epoch; `number` is
+    unique and grows from line to line.
+    """
+
+    type: Type
+    reason: str
+    kind: str
+    namespace: str
+    name: str
+    message: str
+    source: str
+    at: float
+    position: int
+    number: int
+    uid: str = ""
+    host: str = ""
+    container: str = ""
+
+    @property
+    def event_name(self) -> str:
+        """The name of the line as an object: `<object>.<16 hexadecimal digits>`."""
+        return f"{self.name}.{self.number:016x}"
+
+
+class Happenings:
+    """The newest lines, in order of arrival; `evolve` is all that changes them."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
+        self._lines: deque[Happening] = deque()
+        self._by_object: dict[tuple[str, str, str], deque[Happening]] = {}
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __iter__(self) -> Iterator[Happening]:
+        return iter(self._lines)
+
+    def of(self, kind: str, namespace: str, name: str) -> list[Happening]:
+        """The lines about one object, oldest first; `kind` as in `Deployment`."""
+        return [*self._by_object.get((kind, namespace, name), ())]
+
+    def evolve(
+        self, recorded: Recorded, before_pod: Pod | None, cluster: Cluster
+    ) -> None:
+        """Afterwards the lines of the event are here (see `lines`)."""
+        handler = _LINES.get(type(recorded.event))
+        if handler is not None:
+            for line in handler(recorded, before_pod, cluster):
+                self._add(line)
+
+    def _add(self, line: Happening) -> None:
+        if len(self._lines) >= self._kept:
+            oldest = self._lines.popleft()
+            key = (oldest.kind, oldest.namespace, oldest.name)
+            mine = self._by_object[key]
+            mine.popleft()
+            if not mine:
+                del self._by_object[key]
+        self._lines.append(line)
+        key = (line.kind, line.namespace, line.name)
+        self._by_object.setdefault(key, deque()).append(line)
+
+
+def lines(
+    recorded: Recorded, before_pod: Pod | None, cluster: Cluster
+) -> list[Happening]:
+    """The lines that the event makes.
+
+    `cluster` has folded the event; `before_pod` is what that fold returned.
+    """
+    handler = _LINES.get(type(recorded.event))
+    return handler(recorded, before_pod, cluster) if handler is not None else []
+
+
+# --- about Deployments and ReplicaSets --------------------------------------------
+
+
+def _replicaset_created(
+    recorded: Recorded, _before: Pod | None, cluster: Cluster
+) -> list[Happening]:
+    event = recorded.event
+    assert isinstance(event, replicaset.ReplicaSetCreated)
+    if not event.owner or not event.replicas:
+        return []
+    return _scaling(recorded, cluster, "up", 0, event.replicas)
+
+
+def _replicaset_scaled(
+    recorded: Recorded, _before: Pod | None, cluster: Cluster
+) -> list[Happening]:
+    event = recorded.event
+    assert isinstance(event, replicaset.ReplicaSetScaled)
+    by_controller = recorded.actor == events.DEPLOYMENT_CONTROLLER
+    if event.before == event.after or not by_controller:
+        return []
+    direction = "up" if event.after > event.before else "down"
+    return _scaling(recorded, cluster, direction, event.before, event.after)
+
+
+def _scaling(
+    recorded: Recorded, cluster: Cluster, direction: str, before: int, after: int
+) -> list[Happening]:
+    held = cluster.desired.replicasets.get(recorded.stream)
+    if held is None or not held.owner:
+        return []
+    _, namespace, owner = names.split_key(held.owner)
+    line = _line(
+        recorded,
+        reason="ScalingReplicaSet",
+        message=f"Scaled {direction} replica set {held.name} from {before} to {after}",
+        about=("Deployment", namespace, owner, held.owner_uid),
+        source="deployment-controller",
+    )
+    return [line]
+
+
+def _pod_created(
+    recorded: Recorded, _before: Pod | None, _cluster: Cluster
+) -> list[Happening]:
+    event = recorded.event
+    assert isinstance(event, pod.PodCreated)
+    if not event.owner:
+        return []
+    name = recorded.stream.rpartition("/")[2]
+    return [_about_owner(recorded, event.owner, event.owner_uid, "Create", name)]
+
+
+def _about_owner(
+    recorded: Recorded, owner: str, owner_uid: str, what: str, name: str
+) -> Happening:
+    _, namespace, replicaset_name = owner.split("/", 2)
+    return _line(
+        recorded,
+        reason=f"Successful{what}",
+        message=f"{what}d pod: {name}",
+        about=("ReplicaSet", namespace, replicaset_name, owner_uid),
+        source="replicaset-controller",
+    )
+
+
+# --- about pods -------------------------------------------------------------------
+
+
+def _pod_scheduled(
+    recorded: Recorded, _before: Pod | None, cluster: Cluster
+) -> list[Happening]:
+    event = recorded.event
+    assert isinstance(event, pod.PodScheduled)
+    held = cluster.actual.pods.get(recorded.stream)
+    if held is None:
+        return []
+    to = f"{held.namespace}/{held.name} to {event.node}"
+    line = _about_pod(
+        recorded,
+        held,
+        reason="Scheduled",
+        message=f"Successfully assigned {to}",
+        source="default-scheduler",
+    )
+    return [line]
+
+
+def _pod_unschedulable(
+    recorded: Recorded, _before: Pod | None, cluster: Cluster
+) -> list[Happening]:
+    event = recorded.event
+    assert isinstance(event, pod.PodUnschedulable)
+    held = cluster.actual.pods.get(recorded.stream)
+    if held is None:
+        return []
+    line = _about_pod(
+        recorded,
+        held,
+        reason="FailedScheduling",
+        message=event.message,
+        source="default-scheduler",
+        type_="Warning",
+    )
+    return [line]
+
+
+def _pod_reported(
+    recorded: Recorded, before: Pod | None, _cluster: Cluster
+) -> list[Happening]:
+    event = recorded.event
+    assert isinstance(event, pod.PodReported)
+    notes = event.seen.notes
+    if not notes or before is None:
+        return []
+    ending = before.stage == pod.TERMINATING
+    return [
+        _about_pod(
+            recorded,
+            before,
+            reason=note.reason,
+            message=note.message,
+            source="kubelet",
+            type_="Warning" if note.warning else "Normal",
+            host=before.node,
+            container=note.container,
+            index=index,
+        )
+        for index, note in enumerate(notes)
+        if not (ending and note.message.startswith("Stopping container "))
+    ]
+
+
+def _pod_terminating(
+    recorded: Recorded, before: Pod | None, cluster: Cluster
+) -> list[Happening]:
+    event = recorded.event
+    assert isinstance(event, pod.PodTerminationRequested)
+    if before is None or before.stage == pod.TERMINATING:
+        return []
+    found: list[Happening] = []
+    if event.reason == EVICTED:
+        marked = f"Marking for deletion Pod {before.namespace}/{before.name}"
+        found.append(
+            _about_pod(
+                recorded,
+                before,
+                reason="TaintManagerEviction",
+                message=marked,
+                source="taint-eviction-controller",
+            )
+        )
+    by_controller = recorded.actor == events.REPLICASET_CONTROLLER
+    if by_controller and before.owner in cluster.desired.replicasets:
+        found.append(
+            _about_owner(
+                recorded, before.owner, before.owner_uid, "Delete", before.name
+            )
+        )
+    return [*found, *_killing(recorded, before, cluster, len(found))]
+
+
+def _killing(
+    recorded: Recorded, before: Pod, cluster: Cluster, first: int
+) -> list[Happening]:
+    """Rule 3; nobody stops anything on a node that is not heard."""
+    use = cluster.actual.nodes.get(before.node)
+    facts = cluster.desired.templates.get(before.template)
+    if use is None or not use.ready or facts is None or before.terminal:
+        return []
+    return [
+        _about_pod(
+            recorded,
+            before,
+            reason="Killing",
+            message=f"Stopping container {container.name}",
+            source="kubelet",
+            host=before.node,
+            container=container.name,
+            index=index,
+        )
+        for index, container in enumerate(facts.template.spec.containers, first)
+    ]
+
+
+# --- about nodes ------------------------------------------------------------------
+
+
+def _node_registered(
+    recorded: Recorded, _before: Pod | None, cluster: Cluster
+) -> list[Happening]:
+    name = recorded.stream.partition("/")[2]
+    message = f"Node {name} event: Registered Node {name} in Controller"
+    return [_about_node(recorded, cluster, "RegisteredNode", message)]
+
+
+def _node_ready(
+    recorded: Recorded, _before: Pod | None, cluster: Cluster
+) -> list[Happening]:
+    name = recorded.stream.partition("/")[2]
+    message = f"Node {name} status is now: NodeReady"
+    return [_about_node(recorded, cluster, "NodeReady", message, source="kubelet")]
+
+
+def _node_unready(
+    recorded: Recorded, _before: Pod | None, cluster: Cluster
+) -> list[Happening]:
+    """The node, and every pod on it that has been heard of (spec 4.6)."""
+    name = recorded.stream.partition("/")[2]
+    message = f"Node {name} status is now: NodeNotReady"
+    found = [_about_node(recorded, cluster, "NodeNotReady", message)]
+    use = cluster.actual.nodes.get(name)
+    for key in use.pods if use is not None else ():
+        held = cluster.actual.pods[key]
+        if held.seen is not None and not held.terminal:
+            found.append(
+                _about_pod(
+                    recorded,
+                    held,
+                    reason="NodeNotReady",
+                    message="Node is not ready",
+                    source="node-controller",
+                    type_="Warning",
+                    index=len(found),
+                )
+            )
+    return found
+
+
+def _node_removed(
+    recorded: Recorded, _before: Pod | None, cluster: Cluster
+) -> list[Happening]:
+    name = recorded.stream.partition("/")[2]
+    message = f"Node {name} event: Removing Node {name} from Controller"
+    return [_about_node(recorded, cluster, "RemovingNode", message)]
+
+
+# --- the table, and how a line is made --------------------------------------------
+
+Handler = Callable[[Recorded, Pod | None, Cluster], list[Happening]]
+
+_LINES: Final[dict[type[Event], Handler]] = {
+    replicaset.ReplicaSetCreated: _replicaset_created,
+    replicaset.ReplicaSetScaled: _replicaset_scaled,
+    pod.PodCreated: _pod_created,
+    pod.PodScheduled: _pod_scheduled,
+    pod.PodUnschedulable: _pod_unschedulable,
+    pod.PodReported: _pod_reported,
+    pod.PodTerminationRequested: _pod_terminating,
+    node.NodeRegistered: _node_registered,
+    node.NodeBecameReady: _node_ready,
+    node.NodeBecameUnready: _node_unready,
+    node.NodeRemoved: _node_removed,
+}
+
+
+def _about_pod(
+    recorded: Recorded,
+    held: Pod,
+    *,
+    reason: str,
+    message: str,
+    source: str,
+    type_: Type = "Normal",
+    host: str = "",
+    container: str = "",
+    index: int = 0,
+) -> Happening:
+    return Happening(
+        type=type_,
+        reason=reason,
+        kind="Pod",
+        namespace=held.namespace,
+        name=held.name,
+        message=message,
+        source=source,
+        at=recorded.timestamp,
+        position=recorded.position,
+        number=_number(recorded, index),
+        uid=held.uid,
+        host=host,
+        container=container,
+    )
+
+
+def _about_node(
+    recorded: Recorded,
+    cluster: Cluster,
+    reason: str,
+    message: str,
+    source: str = "node-controller",
+) -> Happening:
+    name = recorded.stream.partition("/")[2]
+    use = cluster.actual.nodes.get(name)
+    uid = use.node.uid if use is not None else ""
+    about = ("Node", "", name, uid)
+    return _line(recorded, reason=reason, message=message, about=about, source=source)
+
+
+def _line(
+    recorded: Recorded,
+    *,
+    reason: str,
+    message: str,
+    about: tuple[str, str, str, str],
+    source: str,
+) -> Happening:
+    kind, namespace, name, uid = about
+    return Happening(
+        type="Normal",
+        reason=reason,
+        kind=kind,
+        namespace=namespace,
+        name=name,
+        message=message,
+        source=source,
+        at=recorded.timestamp,
+        position=recorded.position,
+        number=_number(recorded, 1 if reason == "SuccessfulDelete" else 0),
+        uid=uid,
+    )
+
+
+def _number(recorded: Recorded, index: int) -> int:
+    """Unique while one event makes fewer lines than `_LINES_PER_EVENT`."""
+    return recorded.position * _LINES_PER_EVENT + min(index, _LINES_PER_EVENT - 1)

@@ -1,0 +1,404 @@
+"""Pods as real processes: exits, groups, grace, logs, probes, and what survives."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from domain import errors, podspec
+from kubelet import process_runtime, runtime
+from tests.kubelet.builders import container, template
+from tests.kubelet.harness import GUARD, Harness
+
+pytestmark = pytest.mark.asyncio
+
+
+def shell(script: str, **fields: object) -> podspec.PodTemplateSpec:
+    """A pod whose container `web` runs a shell script."""
+    return template(container(command=("sh", "-c", script), **fields))
+
+
+def make(folder: Path, **options: object) -> process_runtime.ProcessRuntime:
+    """A runtime whose files all lie in `folder`."""
+    return process_runtime.ProcessRuntime(
+        "n1", folder / "node", address_folder=folder / "addresses", **options  # type: ignore[arg-type]  # test data
+    )  # fmt: skip
+
+
+@pytest_asyncio.fixture
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
+    """A process runtime, opened; closed afterwards."""
+    ports = make(tmp_path)
+    await ports.open()
+    yield Harness(ports)
+    await ports.close()
+
+
+def pid_of(started: runtime.ContainerStarted) -> int:
+    """The process behind a container."""
+    return int(started.container_id.removeprefix("process://"))
+
+
+async def gone(pid: int) -> None:
+    """Waits until there is no such process, or only its zombie."""
+    async with asyncio.timeout(GUARD):
+        while psutil.pid_exists(pid):
+            try:
+                if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                    return
+            except psutil.NoSuchProcess:
+                return
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 255])
+async def test_exit_codes_are_seen(harness: Harness, code: int) -> None:
+    """As the process said it."""
+    await harness.start(shell(f"exit {code}"))
+    ended = await harness.exited()
+    assert (ended.exit_code, ended.signal) == (code, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+async def test_a_death_by_signal_from_outside_is_seen(
+    harness: Harness, number: int
+) -> None:
+    """`kill -9` by anybody: 128 + the number."""
+    started = await harness.start(shell("sleep 1000 & wait"))
+    os.kill(pid_of(started), number)
+    ended = await harness.exited()
+    assert (ended.exit_code, ended.signal) == (128 + number, number)
+
+
+async def test_children_end_with_the_first_process(harness: Harness) -> None:
+    """A container is its first process: what that leaves behind is killed."""
+    await harness.start(shell("sleep 1000 & echo $!; exit 0"))
+    await harness.exited()
+    child = int(await harness.log())
+    await gone(child)
+
+
+async def test_a_stop_is_asked_for_and_a_kill_is_not(harness: Harness) -> None:
+    """TERM can be answered in one's own way; who ignores it is killed."""
+    script = "trap 'echo bye; exit 7' TERM; echo on; sleep 1000 & wait"
+    await harness.start(shell(script))
+    await harness.listening()
+    harness.ports.stop_container("u1", "web")
+    assert (await harness.exited()).exit_code == 7
+    assert await harness.log() == b"on\nbye\n"
+    await harness.start(shell("trap '' TERM; echo on; sleep 1000"), uid="u2")
+    await harness.listening("u2")
+    harness.ports.stop_container("u2", "web")
+    harness.ports.kill_container("u2", "web")
+    assert (await harness.exited("u2")).signal == signal.SIGKILL
+
+
+async def test_command_arguments_and_variables(harness: Harness) -> None:
+    """`$(VAR)` in values, command and arguments; fields of the pod; `$$` escapes."""
+
+    def field(path: str) -> podspec.EnvVarSource:
+        return podspec.EnvVarSource(
+            field_ref=podspec.ObjectFieldSelector(field_path=path)
+        )
+
+    env = (
+        podspec.EnvVar(name="WHO", value_from=field("metadata.name")),
+        podspec.EnvVar(name="WHERE", value_from=field("spec.nodeName")),
+        podspec.EnvVar(name="IP", value_from=field("status.podIP")),
+        podspec.EnvVar(name="TEXT", value="$(WHO)@$(WHERE) $$(WHO) $(NONE)"),
+    )
+    web = container(
+        command=("sh", "-c", 'echo "$0 $1 $TEXT $IP"; pwd'),
+        args=("$(WHO)", "$(NONE)"),
+        env=env,
+    )
+    await harness.start(template(web))
+    await harness.exited()
+    (state,) = harness.ports.list()
+    first, second = (await harness.log()).decode().splitlines()
+    assert first == f"pod-u1 $(NONE) pod-u1@n1 $(WHO) $(NONE) {state.ip}"
+    assert second.endswith("/web/root")
+
+
+async def test_nothing_of_the_kubelets_environment_gets_in(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Secrets of the kubelet are not the pods'."""
+    monkeypatch.setenv("NATS_SECRET", "hush")
+    await harness.start(shell("env"))
+    await harness.exited()
+    assert b"hush" not in await harness.log()
+
+
+@pytest.mark.parametrize(("fields", "reason", "message"), [
+    ({"command": ("/no/such",)}, "RunContainerError",
+     'exec: "/no/such": no such file or directory'),
+    ({"command": ("no-such",)}, "RunContainerError",
+     'exec: "no-such": executable file not found in $PATH'),
+    ({"command": ("true",), "working_dir": "/no/such"}, "RunContainerError",
+     'chdir to cwd ("/no/such"): no such file or directory'),
+    ({"command": ("true",), "env": (podspec.EnvVar(
+        name="S", value_from=podspec.EnvVarSource(
+            secret_key_ref=podspec.SecretKeySelector(name="s", key="k"))),)},
+     "CreateContainerConfigError", 'secret "s" not found'),
+])  # fmt: skip
+async def test_what_cannot_be_started(
+    harness: Harness, fields: dict[str, object], reason: str, message: str
+) -> None:
+    """The waiting reason of spec 4.4, and a sentence that says what is wrong."""
+    pod = template(container(**fields))
+    with pytest.raises(TimeoutError):  # it never starts
+        async with asyncio.timeout(0.3):
+            await harness.start(pod)
+    failed = await harness.until(runtime.ContainerFailed)
+    assert (failed.reason, failed.message) == (reason, message)
+
+
+# --- logs ---------------------------------------------------------------------------
+
+
+async def test_logs_of_this_run_and_the_previous(harness: Harness) -> None:
+    """Both streams, the tail, timestamps, `previous`; older runs are not kept."""
+    for attempt in range(3):
+        pod = shell(f"echo one {attempt}; echo two {attempt} >&2; exit 1")
+        await harness.start(pod, attempt=attempt)
+        await harness.exited()
+    assert sorted((await harness.log()).splitlines()) == [b"one 2", b"two 2"]
+    assert len(await harness.log(tail=1)) == len(b"two 2\n")
+    assert await harness.log(tail=0) == b""
+    stamped = (await harness.log(tail=1, timestamps=True)).decode()
+    assert len(stamped.split(" ")[0]) == len("2026-01-01T00:00:00.000000000Z")
+    assert sorted((await harness.log(previous=True)).splitlines()) == [
+        b"one 1",
+        b"two 1",
+    ]
+    assert await harness.log(since=4102444800.0) == b""
+
+
+async def test_following_ends_with_the_container(harness: Harness) -> None:
+    """What comes later is seen, and then the stream ends by itself."""
+    await harness.start(shell("echo a; sleep 0.3; echo b"))
+    assert await harness.log(follow=True) == b"a\nb\n"
+
+
+async def test_a_line_without_an_end_and_a_very_long_one(harness: Harness) -> None:
+    """Nothing is lost of either."""
+    await harness.start(shell("head -c 100000 /dev/zero | tr '\\0' x; printf end"))
+    await harness.exited()
+    assert await harness.log() == b"x" * 100000 + b"end\n"
+
+
+# --- the web server and the probes --------------------------------------------------
+
+
+def nginx(**fields: object) -> podspec.PodTemplateSpec:
+    """The catalogue's web server on a port that anybody may use."""
+    return template(
+        container(
+            ports=(podspec.ContainerPort(name="http", container_port=18080),), **fields
+        )
+    )
+
+
+async def answered(harness: Harness, kind: runtime.ProbeKind) -> runtime.Probed:
+    """One probe's answer."""
+    harness.ports.probe("u1", "web", 0, kind)
+    return await harness.until(runtime.Probed)
+
+
+async def test_the_web_server_says_its_version_and_its_pod(harness: Harness) -> None:
+    """Two pods on the same port, each at its own address; TERM ends it with 0."""
+    pages = {}
+    for uid, image in (("u1", "nginx:1.7.9"), ("u2", "nginx:1.9.1")):
+        await harness.start(nginx(image=image), uid=uid)
+        await harness.listening(uid, b"listens")
+    for state in harness.ports.list():
+        url = f"http://{state.ip}:18080/"
+        with await asyncio.to_thread(urllib.request.urlopen, url) as response:
+            pages[state.uid] = response.read().decode()
+    assert pages == {
+        "u1": "nginx 1.7.9\npod pod-u1\n",
+        "u2": "nginx 1.9.1\npod pod-u2\n",
+    }
+    harness.ports.stop_container("u1", "web")
+    assert (await harness.exited()).exit_code == 0
+
+
+@pytest.mark.parametrize(("path", "message"), [
+    ("/healthz", ""),
+    ("healthz", ""),
+    ("/none", "HTTP probe failed with statuscode: 404"),
+])  # fmt: skip
+async def test_http_probes(harness: Harness, path: str, message: str) -> None:
+    """200 to 399 is success; the port may be named."""
+    get = podspec.HTTPGetAction(path=path, port="http")
+    await harness.start(nginx(readiness_probe=podspec.Probe(http_get=get)))
+    await harness.listening(said=b"listens")
+    answer = await answered(harness, "Readiness")
+    assert (answer.success, answer.message) == (not message, message)
+
+
+@pytest.mark.parametrize("probe", [
+    podspec.Probe(http_get=podspec.HTTPGetAction(path="/", port=18081)),
+    podspec.Probe(tcp_socket=podspec.TCPSocketAction(port=18081)),
+])  # fmt: skip
+async def test_nobody_listens(harness: Harness, probe: podspec.Probe) -> None:
+    """The words of Kubernetes."""
+    await harness.start(nginx(liveness_probe=probe))
+    answer = await answered(harness, "Liveness")
+    assert not answer.success
+    assert answer.message.endswith(":18081: connect: connection refused")
+
+
+async def test_tcp_probe(harness: Harness) -> None:
+    """That it opens is success."""
+    check = podspec.Probe(tcp_socket=podspec.TCPSocketAction(port=18080))
+    await harness.start(nginx(liveness_probe=check))
+    await harness.listening(said=b"listens")
+    assert (await answered(harness, "Liveness")).success
+
+
+@pytest.mark.parametrize(("command", "success", "message"), [
+    (("sh", "-c", "test -n $POD_IP"), True, ""),
+    (("sh", "-c", "echo no; exit 4"), False, "no"),
+    (("sh", "-c", "exit 4"), False, "exit status 4"),
+    (("sleep", "100"), False, 'command timed out: "sleep 100" timed out after 1s'),
+    (("no-such",), False, 'exec: "no-such": executable file not found in $PATH'),
+])  # fmt: skip
+async def test_exec_probes(
+    harness: Harness, command: tuple[str, ...], success: bool, message: str
+) -> None:
+    """Exit code 0 is success; what it printed is the message."""
+    check = podspec.Probe(exec=podspec.ExecAction(command=command))
+    await harness.start(nginx(startup_probe=check))
+    answer = await answered(harness, "Startup")
+    assert (answer.success, answer.message) == (success, message)
+
+
+# --- lives --------------------------------------------------------------------------
+
+
+async def test_two_kubelets_cannot_have_one_folder(
+    harness: Harness, tmp_path: Path
+) -> None:
+    """The second one says what to do."""
+    del harness
+    with pytest.raises(errors.Permanent, match="another kubelet uses the folder"):
+        await make(tmp_path).open()
+
+
+async def test_close_leaves_nothing(tmp_path: Path) -> None:
+    """No process and no file of a pod."""
+    ports = make(tmp_path)
+    await ports.open()
+    started = await Harness(ports).start(shell("trap '' TERM; sleep 1000 & wait"))
+    await ports.close()
+    await gone(pid_of(started))
+    assert list((tmp_path / "node" / "pods").iterdir()) == []
+
+
+LIFE = """
+import asyncio, sys
+from pathlib import Path
+from kubelet import process_runtime
+from tests.kubelet.builders import container, template
+from tests.kubelet.harness import Harness
+
+async def main():
+    folder, keep = Path(sys.argv[1]), sys.argv[2] == "keep"
+    ports = process_runtime.ProcessRuntime(
+        "n1", folder / "node", address_folder=folder / "addresses", keep_pods=keep)
+    await ports.open()
+    script = "sleep 1001 & echo $!; while true; do sleep 0.1; done"
+    pod = template(container(command=("sh", "-c", script)))
+    harness = Harness(ports)
+    started = await harness.start(pod)
+    while not await harness.log():
+        await asyncio.sleep(0.01)
+    child = (await harness.log()).decode().strip()
+    print(started.container_id.removeprefix("process://"), child, flush=True)
+    await asyncio.sleep(1000)
+
+asyncio.run(main())
+"""
+
+
+def former_life(folder: Path, keep: str) -> tuple[int, int]:
+    """A kubelet with one pod, killed with -9; the pids of the pod and of its child."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", LIFE, str(folder), keep], stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+    finally:
+        process.kill()
+        process.communicate()
+    pod, child = map(int, line.split())
+    return pod, child
+
+
+async def test_pods_die_with_a_killed_kubelet(tmp_path: Path) -> None:
+    """The kubelet gets -9, its pod dies with it; the next life ends the rest."""
+    pod, child = await asyncio.to_thread(former_life, tmp_path, "bound")
+    await gone(pod)
+    ports = make(tmp_path)
+    await ports.open()
+    try:
+        await gone(child)
+        assert ports.list() == ()
+    finally:
+        await ports.close()
+
+
+async def test_a_stranger_with_the_same_pid_is_left_alone(tmp_path: Path) -> None:
+    """A record names a process by pid and time of start: another one is not ours."""
+    stranger = await asyncio.create_subprocess_exec(
+        "sleep", "1000", start_new_session=True
+    )
+    try:
+        folder = tmp_path / "node" / "pods" / "x"
+        folder.mkdir(parents=True)
+        (folder / "sandbox.json").write_text(
+            '{"uid":"x","ip":"127.2.0.2","containers":{"web":'
+            f'{{"pid":{stranger.pid},"created":1.0,"attempt":0}}}}}}'
+        )
+        ports = make(tmp_path)
+        await ports.open()
+        await ports.close()
+        assert stranger.returncode is None
+        assert psutil.Process(stranger.pid).status() != psutil.STATUS_ZOMBIE
+    finally:
+        stranger.kill()
+        await stranger.wait()
+
+
+async def test_kept_pods_are_adopted(tmp_path: Path) -> None:
+    """With `keep_pods` they outlive a killed kubelet; the next one finds them."""
+    pod, child = await asyncio.to_thread(former_life, tmp_path, "keep")
+    try:
+        assert psutil.pid_exists(pod)
+        ports = make(tmp_path, keep_pods=True)
+        await ports.open()
+        harness = Harness(ports)
+        assert [state.running for state in ports.list()] == [("web",)]
+        started = await harness.start(shell("unused"))
+        assert pid_of(started) == pod
+        assert await harness.log() == f"{child}\n".encode()
+        os.killpg(pod, signal.SIGKILL)
+        ended = await harness.exited()
+        assert (ended.exit_code, ended.reason) == (137, "ContainerStatusUnknown")
+        await ports.close()
+    finally:
+        for pid in (pod, child):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
