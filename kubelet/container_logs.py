@@ -6,12 +6,15 @@
 3. A line without a timestamp (of a container that outlived its kubelet) is read too.
 """
 
+import logging
 import time
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
+
+_log = logging.getLogger(__name__)
 
 LIMIT: Final = 10 * 1024 * 1024
 LINE_MAX: Final = 16 * 1024
@@ -49,7 +52,10 @@ class LogWriter:
         elif rest:
             self._partial[stream] = rest
         if out:
-            self._append(bytes(out))
+            try:
+                self._append(bytes(out))
+            except OSError as error:  # a full disk: the container goes on, unheard
+                _log.warning("output of a container is lost: %s", error)
 
     def close(self) -> None:
         """Afterwards nothing more is written."""

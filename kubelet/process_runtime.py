@@ -94,7 +94,7 @@ class ProcessRuntime:
                 self._adopt(folder, record)
             return
         if left:
-            await asyncio.to_thread(_end_former_life, [record for _, record in left])
+            _end_former_life([record for _, record in left])
         for folder in pods.iterdir():
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -126,7 +126,7 @@ class ProcessRuntime:
             if pod is None:
                 assert self._addresses is not None, "`open` comes first"
                 label = f"{sandbox.namespace}_{sandbox.name}_{sandbox.uid}"
-                folder = self._folder / "pods" / label.replace("/", "_")
+                folder = self._folder / "pods" / sandboxes.safe(label)
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 pod = sandboxes.Pod(sandbox.uid, self._addresses.allocate(), folder)
                 self._pods[sandbox.uid] = pod
@@ -195,7 +195,7 @@ class ProcessRuntime:
             return
         run = pod.runs.get(container)
         if run is None:
-            run = pod.runs[container] = sandboxes.Run(container, pod.folder / container)
+            run = pod.runs[container] = sandboxes.Run(container, pod.folder)
         if run.process is None:
             try:
                 self._launch(pod, pod.sandbox, run, attempt)
@@ -430,7 +430,7 @@ class ProcessRuntime:
         pod = sandboxes.Pod(record.uid, self._addresses.allocate(record.ip), folder)
         for name, found in record.containers.items():
             if child.is_same(found.pid, found.created):
-                run = pod.runs[name] = sandboxes.Run(name, folder / name)
+                run = pod.runs[name] = sandboxes.Run(name, folder)
                 run.attempt = found.attempt
                 run.process = child.Adopted(
                     found.pid, found.created, self._adopted_exit(pod, run)

@@ -1,12 +1,15 @@
 """The pods of the process runtime: what is held of each, and its record on disk."""
 
 import asyncio
+import logging
 from pathlib import Path
 
 import msgspec
 
 from domain import podspec
 from kubelet import child, container_logs, runtime
+
+_log = logging.getLogger(__name__)
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +33,7 @@ class Run:
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
-        self.folder = folder
+        self.folder = folder / safe(name)
         self.attempt = -1
         self.process: child.Child | child.Adopted | None = None
         self.log: container_logs.LogWriter | None = None
@@ -83,8 +86,16 @@ class Pod:
         }
         record = Record(uid=self.uid, ip=self.ip, containers=containers)
         temporary = self.folder / "sandbox.new"
-        temporary.write_bytes(msgspec.json.encode(record))
-        temporary.replace(self.folder / "sandbox.json")
+        try:
+            temporary.write_bytes(msgspec.json.encode(record))
+            temporary.replace(self.folder / "sandbox.json")
+        except OSError as error:  # a full disk: the pod goes on, unrecorded
+            _log.warning("pod %s is not recorded: %s", self.uid, error)
+
+
+def safe(name: str) -> str:
+    """`name` as the name of a file: one component, never a way out of a folder."""
+    return name.replace("/", "_") if name.strip(".") else "_"
 
 
 def saved(folder: Path) -> list[tuple[Path, Record]]:

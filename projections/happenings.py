@@ -425,7 +425,7 @@ def _line(
         source=source,
         at=recorded.timestamp,
         position=recorded.position,
-        number=_number(recorded, 1 if reason == "SuccessfulDelete" else 0),
+        number=_number(recorded, 0),
         uid=uid,
     )
 

@@ -13,20 +13,23 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from adapters import context as contexts
 from adapters import nats_wire, parentage
 from adapters.context import Context
 from domain.errors import Permanent
+from rollbook import health, settings
 from rollbook.options import ApiOptions, ControlOptions, KubeletOptions, Times
 
 if TYPE_CHECKING:
     from workers import state
 
-Ready = Callable[[], None]
+BEAT_SECONDS: Final = 4.0
+assert BEAT_SECONDS * 3 < health.STALE_SECONDS, "one late beat is no illness"
 
 
 def version() -> str:
@@ -39,7 +42,7 @@ def run_control(options: ControlOptions) -> None:
     from workers import control
 
     context = _context(options.context)
-    settings = control.ControlSettings(
+    told = control.ControlSettings(
         nats_url=context.nats_url,
         user=context.user,
         secret=context.secret,
@@ -47,7 +50,8 @@ def run_control(options: ControlOptions) -> None:
         version=version(),
         writer=writer_settings(options.times),
     )
-    _serve("control", lambda stop, ready: control.run(settings, stop, ready))
+    life = _Life("control", options.context)
+    _serve(life, lambda stop: control.run(told, stop, life.ready, life.progress))
 
 
 def run_api(options: ApiOptions) -> None:
@@ -55,13 +59,14 @@ def run_api(options: ApiOptions) -> None:
     from gateway import main as gateway
 
     context = _context(options.context)
-    settings = gateway.ApiSettings(
+    told = gateway.ApiSettings(
         nats_url=context.nats_url,
         user=context.user,
         secret=context.secret,
         store_url=options.store or context.store_url,
     )
-    _serve("api", lambda stop, ready: gateway.run(settings, stop=stop, ready=ready))
+    life = _Life("api", options.context)
+    _serve(life, lambda stop: gateway.run(told, stop=stop, ready=life.ready))
 
 
 def run_kubelet(options: KubeletOptions) -> None:
@@ -76,7 +81,7 @@ def run_kubelet(options: KubeletOptions) -> None:
     context = _context(options.context)
     data = options.data or Path(context.data_folder or ".rollbook") / options.node
     own = {context.user: context.secret}
-    settings = kubelet.KubeletSettings(
+    told = kubelet.KubeletSettings(
         node=options.node,
         url=context.nats_url,
         user=context.user,
@@ -90,8 +95,8 @@ def run_kubelet(options: KubeletOptions) -> None:
         heartbeat=options.heartbeat,
         keep_pods=options.keep_pods,
     )
-    name = f"kubelet {options.node}"
-    _serve(name, lambda stop, ready: kubelet.run(settings, stop=stop, ready=ready))
+    life = _Life(f"kubelet/{options.node}", options.context)
+    _serve(life, lambda stop: kubelet.run(told, stop=stop, ready=life.ready))
 
 
 def writer_settings(times: Times) -> "state.Settings":
@@ -133,22 +138,56 @@ def _context(explicit: str | None) -> Context:
     return contexts.load_context(explicit, os.environ)
 
 
-def _serve(name: str, run: Callable[[asyncio.Event, Ready], Awaitable[None]]) -> None:
+class _Life:
+    """A process's signs of life: the ready line, and a pulse beside its context."""
+
+    def __init__(self, name: str, context: str | None) -> None:
+        self.name = name
+        file = context or settings.text(os.environ, settings.CONTEXT)
+        self._folder = Path(file).expanduser().parent if file else None
+        self._position = self._committed = 0
+
+    def ready(self) -> None:
+        """It works: the supervisor waits for this line."""
+        print(f"ready {self.name}", flush=True)  # noqa: T201  # for the supervisor
+
+    def progress(self, position: int, committed: int) -> None:
+        """How far it is, and the last position that it knows of."""
+        self._position, self._committed = position, committed
+
+    async def beat(self) -> None:
+        """Leaves a pulse every few seconds, for `rollbook status --process`."""
+        while self._folder is not None:
+            pulse = health.Pulse(
+                process=self.name,
+                at=time.time(),
+                position=self._position,
+                committed=self._committed,
+            )
+            try:
+                health.beat(self._folder, pulse)
+            except OSError as error:
+                logging.warning("cannot leave a pulse: %s", error)
+            await asyncio.sleep(BEAT_SECONDS)
+
+
+def _serve(life: _Life, run: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,
-        format=f"%(asctime)s {name} %(levelname)s %(message)s",
+        format=f"%(asctime)s {life.name} %(levelname)s %(message)s",
     )
     parentage.end_with_supervisor(os.environ)
-
-    def ready() -> None:
-        print(f"ready {name}", flush=True)  # noqa: T201  # the supervisor reads it
 
     async def main() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await run(stop, ready)
+        beating = asyncio.create_task(life.beat())
+        try:
+            await run(stop)
+        finally:
+            beating.cancel()
 
     asyncio.run(main())

@@ -34,8 +34,8 @@ READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 45.0
 PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds before a process is started again; the last one repeats."""
-STABLE_SECONDS: Final = 60.0
-"""A process that ran this long starts with the first pause again."""
+STABLE_SECONDS: Final = 1.0
+"""A process that worked this long after it was ready starts with the first pause."""
 NATS: Final = "nats"
 
 
@@ -108,13 +108,13 @@ class _Child:
         self.arguments = arguments
         self.log = data / "logs" / f"{name}.log"
         self.process: asyncio.subprocess.Process | None = None
-        self.started_at = 0.0
+        self.ready_at = float("inf")
         self.ends = 0
 
     async def start(self) -> None:
         """Afterwards it runs and has said that it is ready. Raises `Permanent`."""
         self.log.parent.mkdir(mode=0o700, exist_ok=True)
-        self.started_at = time.monotonic()
+        self.ready_at = float("inf")
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *self.arguments,
@@ -138,6 +138,7 @@ class _Child:
                 f"{self.name} did not become ready: {self._last_words()} "
                 f"(its log is {self.log})"
             )
+        self.ready_at = time.monotonic()
 
     async def stop(self) -> None:
         """Afterwards it has ended: TERM, and KILL after its time."""
@@ -338,7 +339,7 @@ class _Supervisor:
                 click.echo(f"{child.name} has ended ({status})", err=True)
                 await self._stop.wait()
                 return
-            if time.monotonic() - child.started_at > STABLE_SECONDS:
+            if time.monotonic() - child.ready_at > STABLE_SECONDS:
                 child.ends = 0
             pause = PAUSES[min(child.ends, len(PAUSES) - 1)]
             child.ends += 1

@@ -25,10 +25,10 @@ class Wakeups:
         self.position = 0
         self._news = asyncio.Event()
 
-    async def next(self, seconds: float = POLL_SECONDS) -> int:
-        """Returns at news since the last call, or after `seconds`: the position."""
+    async def next(self, seconds: float | None = None) -> int:
+        """The position: at news since the last call, or after `seconds` (rule 2)."""
         try:
-            async with asyncio.timeout(max(0.0, seconds)):
+            async with asyncio.timeout(POLL_SECONDS if seconds is None else seconds):
                 await self._news.wait()
         except TimeoutError:
             pass

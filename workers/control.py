@@ -78,16 +78,21 @@ class Control:
         self._read_thread = ThreadPoolExecutor(1, "lookup")
         self._client: nats_wire.Client | None = None
         self._relay: Relay | None = None
+        self._progress: Callable[[int, int], None] | None = None
         self._decided = 0
         self._acknowledge = asyncio.Event()
         self.committed = 0
         """The last position that is on disk."""
 
     async def run(
-        self, stop: asyncio.Event, ready: Callable[[], None] | None = None
+        self,
+        stop: asyncio.Event,
+        ready: Callable[[], None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         """Works until `stop` is set. Raises `Permanent` where it must not go on."""
         settings = self._settings
+        self._progress = progress
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(
             self._read_thread, loading.load, self._state, self._log
@@ -390,6 +395,8 @@ class Control:
                     "the NATS server has ended the connection of control for good"
                 )
             await self._publish_committed()
+            if self._progress is not None:
+                self._progress(self.committed, self._state.cluster.position)
             await asyncio.sleep(PULSE_SECONDS)
 
     async def _say(self, subject: str, data: bytes) -> None:
@@ -421,13 +428,17 @@ async def run(
     settings: ControlSettings,
     stop: asyncio.Event,
     ready: Callable[[], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Opens the log as its one writer and works until `stop` is set.
+
+    `ready` is called once it works, `progress` now and then with the last position on
+    disk and the last one decided.
 
     Raises `Permanent` if another writer has the log, or the log cannot be served.
     """
     log = await asyncio.to_thread(eventstore.open_log, settings.store_url)
     try:
-        await Control(settings, log).run(stop, ready)
+        await Control(settings, log).run(stop, ready, progress)
     finally:
         log.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -15,9 +15,7 @@ from domain import errors, podspec, protocol
 from kubelet import agent, logs_service, main
 from tests.kubelet.builders import container, run, stop, template
 
-pytestmark = pytest.mark.asyncio
-
-GUARD = 30.0
+GUARD = 8.0
 ECHO = template(container(command=("sh", "-c", "echo hello; sleep 1000")))
 
 
@@ -86,7 +84,9 @@ class Control:
 @pytest_asyncio.fixture
 async def broker(tmp_path: Path) -> AsyncIterator[nats_server.EmbeddedServer]:
     """A real server with one node and one user, on a free port."""
-    server = nats_server.EmbeddedServer(tmp_path / "nats", nodes=["n1"], port=0)
+    server = nats_server.EmbeddedServer(
+        tmp_path / "nats", nodes=["n1"], port=nats_server.free_port(0)
+    )
     async with server:
         yield server
 
@@ -130,10 +130,8 @@ async def running(settings: main.KubeletSettings) -> AsyncIterator[None]:
             await task
 
 
-Starter = Callable[[], Awaitable[None]]
-
-
 @pytest.mark.parametrize("runtime", ["process", "hollow"])
+@pytest.mark.asyncio
 async def test_a_pod_comes_and_goes(
     broker: nats_server.EmbeddedServer, control: Control, tmp_path: Path, runtime: str
 ) -> None:
@@ -153,6 +151,7 @@ async def test_a_pod_comes_and_goes(
         assert not control.heard["b"].removed
 
 
+@pytest.mark.asyncio
 async def test_a_restarted_kubelet_runs_its_pods_again(
     broker: nats_server.EmbeddedServer, control: Control, tmp_path: Path
 ) -> None:
@@ -168,6 +167,7 @@ async def test_a_restarted_kubelet_runs_its_pods_again(
     assert not [p for r in control.reports for p in r.pods if p.removed]
 
 
+@pytest.mark.asyncio
 async def test_a_broker_that_restarts_costs_nothing(
     broker: nats_server.EmbeddedServer, control: Control, tmp_path: Path
 ) -> None:
@@ -184,6 +184,7 @@ async def test_a_broker_that_restarts_costs_nothing(
         assert control.heard["a"].containers[0].container_id == before
 
 
+@pytest.mark.asyncio
 async def test_rubbish_on_the_wire_costs_nothing(
     broker: nats_server.EmbeddedServer, control: Control, tmp_path: Path
 ) -> None:
@@ -212,6 +213,7 @@ async def ask(client: nats_wire.Client, request: bytes) -> list[Msg]:
     return answers
 
 
+@pytest.mark.asyncio
 async def test_logs_over_the_wire(
     broker: nats_server.EmbeddedServer, control: Control, tmp_path: Path
 ) -> None:
@@ -245,6 +247,7 @@ async def test_logs_over_the_wire(
     await nats_wire.close(user)
 
 
+@pytest.mark.asyncio
 async def test_logs_are_never_sent_where_a_node_reports(
     broker: nats_server.EmbeddedServer, control: Control, tmp_path: Path
 ) -> None:
@@ -261,16 +264,18 @@ async def test_logs_are_never_sent_where_a_node_reports(
     await nats_wire.close(user)
 
 
+@pytest.mark.asyncio
 async def test_a_wrong_secret_ends_the_kubelet(
     broker: nats_server.EmbeddedServer, tmp_path: Path
 ) -> None:
     """With a sentence, not with a loop."""
-    settings = settings_for(broker, tmp_path, runtime="hollow", secret="wrong")
+    right = settings_for(broker, tmp_path, runtime="hollow")
+    settings = msgspec.structs.replace(right, secret="wrong")
     with pytest.raises(errors.Permanent, match="refuses the user"):
         await main.run(settings, stop=asyncio.Event())
 
 
-async def test_overrides_and_labels() -> None:
+def test_overrides_and_labels() -> None:
     """What is given wins over what was found."""
     found = protocol.NodeInfo(
         capacity={"cpu": "2", "memory": "1Gi"}, allocatable={"cpu": "2"},
@@ -286,10 +291,13 @@ async def test_overrides_and_labels() -> None:
     assert info.taints[0].key == "k"
 
 
+@pytest.mark.asyncio
 async def test_many_hollow_nodes_in_one_process(tmp_path: Path) -> None:
     """Each has a name, and a login of its own where one is given."""
     names = [f"hollow-{number}" for number in range(5)]
-    server = nats_server.EmbeddedServer(tmp_path / "nats", nodes=names, port=0)
+    server = nats_server.EmbeddedServer(
+        tmp_path / "nats", nodes=names, port=nats_server.free_port(0)
+    )
     async with server:
         login = server.credential("control")
         client = await nats_wire.connect(server.url, login.login, login.secret, "c")
@@ -305,7 +313,7 @@ async def test_many_hollow_nodes_in_one_process(tmp_path: Path) -> None:
         await nats_wire.close(client)
 
 
-async def test_settings_have_working_defaults() -> None:
+def test_settings_have_working_defaults() -> None:
     """Heartbeat and report interval as the agent has them."""
     settings = main.KubeletSettings(node="x")
     assert settings.heartbeat == agent.HEARTBEAT

@@ -9,18 +9,18 @@
 """
 
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from domain import objects, podspec
+from domain import podspec
 from domain.deployment import Deployment
 from domain.pod import Pod
 from domain.replicaset import ReplicaSet
 from tests.support.cluster import Watcher
 from workers.state import State
 
-HASH: str = "pod-template-hash"
+HASH: Final = "pod-template-hash"
 
 
 class Checker(Watcher):
@@ -123,4 +123,4 @@ def owner_of(state: State, replicaset_key: str) -> Deployment | None:
 
 def is_rolling(owner: Deployment) -> bool:
     """Its strategy is a rolling update."""
-    return owner.spec.strategy.type == objects.ROLLING_UPDATE
+    return owner.spec.strategy.type == "RollingUpdate"

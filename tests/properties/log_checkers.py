@@ -1,8 +1,6 @@
 """Safety of the log: order, atomicity, exactly once, replay, causes and actors."""
 
-from typing import Literal
-
-import msgspec
+from typing import Final, Literal
 
 from domain import catalogue, command, events, node, pod
 from domain.events import Event, Recorded
@@ -14,7 +12,8 @@ from tests.support.cluster import SimCluster
 from workers.outbox import Step
 from workers.state import State
 
-CHAIN_ENDS = ("user/", "node/")
+CHAIN_ENDS: Final = ("user/", "node/")
+TALLIES: Final = ("active", "available", "labelled", "ready", "running", "terminating")
 
 
 class DenseLog(Checker):
@@ -22,18 +21,22 @@ class DenseLog(Checker):
 
     id = "S1"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._versions: dict[str, int] = {}
+
     def after_step(self, sim: SimCluster, step: Step) -> None:
         """Checks the rows that this step added."""
         first = len(sim.log) - len(step.events)
         for index, row in enumerate(sim.log[first:], first + 1):
             self.reached += 1
             assert row.position == index, "positions are 1, 2, 3 … without a gap"
-            rows = (each for each in sim.log[: index - 1] if each.stream == row.stream)
-            last = max((each.version for each in rows), default=0)
+            last = self._versions.get(row.stream, 0)
             assert row.version == last + 1, (
                 f"{row.stream} goes from version {last} to {row.version}: versions of "
                 "a stream are dense"
             )
+            self._versions[row.stream] = row.version
 
 
 class AtomicSteps(Checker):
@@ -329,7 +332,7 @@ def picture(cluster: Cluster) -> dict[str, object]:
         "stranded": list(actual.stranded),
         "relabelled": list(actual.relabelled),
         "tallies": {
-            key: [getattr(actual.tally(key), name) for name in tally_names]
+            key: [getattr(actual.tally(key), name) for name in TALLIES]
             for key in sorted({each.owner for each in actual.pods.values()})
         },
         "rollouts": [
@@ -338,8 +341,6 @@ def picture(cluster: Cluster) -> dict[str, object]:
         ],
     }
 
-
-tally_names = ("active", "available", "labelled", "ready", "running", "terminating")
 
 
 def _difference(one: object, other: object) -> str:
@@ -352,7 +353,3 @@ def _difference(one: object, other: object) -> str:
 def _name(recorded: Recorded) -> str:
     return f"{type(recorded.event).__name__} at {recorded.position}"
 
-
-def encoded(events_: list[Recorded]) -> list[bytes]:
-    """The events as a store would hold them."""
-    return [msgspec.json.encode(catalogue.encode(each).decode()) for each in events_]

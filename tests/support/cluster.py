@@ -65,12 +65,12 @@ class Watcher:
         """Faults have stopped and nothing moves any more."""
 
 
-class _WatchedState(State):
+class WatchedState(State):
     """The shipped state, with watchers beside the one place where events are made."""
 
     def __init__(self, settings: Settings, watchers: Sequence[Watcher]) -> None:
         super().__init__(settings)
-        self._watchers = watchers
+        self.watchers = watchers
 
     def emit(
         self,
@@ -82,7 +82,7 @@ class _WatchedState(State):
         command_id: str = "",
         known_version: int = 0,
     ) -> Recorded:
-        for watcher in self._watchers:
+        for watcher in self.watchers:
             watcher.before(self, stream, event, actor)
         recorded = super().emit(
             stream,
@@ -92,7 +92,7 @@ class _WatchedState(State):
             command_id=command_id,
             known_version=known_version,
         )
-        for watcher in self._watchers:
+        for watcher in self.watchers:
             watcher.after(self, recorded)
         return recorded
 
@@ -130,7 +130,7 @@ class SimCluster:
         self._commands = 0
         self._quiet_since = self.now
         self._versions: dict[str, int] = {}
-        self.state: State = _WatchedState(self.settings, watchers)
+        self.state = WatchedState(self.settings, watchers)
         self.nodes: dict[str, SimNode] = {}
         self.step(Founding(uid="simulated", version="0"))
         for _ in range(nodes):
@@ -146,8 +146,10 @@ class SimCluster:
         None where control crashed before it had said anything.
         """
         self.now = times.grid(self.now + TICK)
-        done = take_step(self.state, inputs, self.now)
         crash, self.crash_next = self.crash_next, None
+        if crash == "before commit":
+            self.state.watchers = ()  # what was not committed has not happened
+        done = take_step(self.state, inputs, self.now)
         if crash == "before commit":
             self._restart(None)
             return None
@@ -167,9 +169,9 @@ class SimCluster:
         """The process is killed and started again: only the log is left."""
         self._restart(self.state.cluster)
 
-    def replayed(self) -> State:
+    def replayed(self) -> WatchedState:
         """A new state, folded from the log."""
-        state = _WatchedState(self.settings, self.watchers)
+        state = WatchedState(self.settings, self.watchers)
         for row in self.log:
             state.replay(
                 catalogue.decode(
@@ -182,6 +184,8 @@ class SimCluster:
         self.restarts += 1
         self.now = times.grid(self.now + TICK)
         self.state = self.replayed()
+        # The last step of the log ends here; a fold knows it only from the next event.
+        self.state.cluster.settle()
         self.state.wake(self.now)
         if before is not None:
             for watcher in self.watchers:

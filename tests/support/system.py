@@ -70,8 +70,10 @@ class System:
     def errors(self) -> str:
         """What the supervisor and its children said on standard error."""
         texts = [(self.folder.parent / f"{self.folder.name}.err").read_text()]
-        for log in sorted((self.folder / "logs").glob("*.log")):
-            texts.append(f"--- {log.name}\n{log.read_text()[-3000:]}")
+        texts += [
+            f"--- {log.name}\n{log.read_text()[-3000:]}"
+            for log in sorted((self.folder / "logs").glob("*.log"))
+        ]
         return "\n".join(texts)
 
     def pid(self, name: str) -> int:

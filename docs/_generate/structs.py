@@ -1,0 +1,143 @@
+"""What a struct says of itself: its fields as they stand in JSON, and its words.
+
+1. Everything is read from the class: names, types, defaults, docstrings. A document
+   never repeats by hand what a class says.
+2. Types are told in JSON's words; a struct is named, and described once.
+"""
+
+import ast
+import inspect
+import textwrap
+from functools import cache
+
+import msgspec
+from msgspec import inspect as types
+
+Kind = type[msgspec.Struct]
+
+NO_FIELDS = "It has no fields."
+
+
+class Field(msgspec.Struct, frozen=True, kw_only=True):
+    """One field as it stands in JSON; `default` is empty where it must be given."""
+
+    name: str
+    type: str
+    default: str
+    words: str
+
+
+def fields(kind: Kind) -> list[Field]:
+    """The fields of `kind` in their order."""
+    told = types.type_info(kind)
+    assert isinstance(told, types.StructType), f"{kind.__name__} is no struct"
+    words = _field_words(kind)
+    return [
+        Field(
+            name=each.encode_name,
+            type=in_words(each.type),
+            default=_default(each),
+            words=words.get(each.name, ""),
+        )
+        for each in told.fields
+    ]
+
+
+def words(kind: type) -> str:
+    """The docstring of a class, without its indentation; empty if it has none."""
+    own = kind.__dict__.get("__doc__")
+    return inspect.cleandoc(own) if own else ""
+
+
+def summary(kind: type) -> str:
+    """The first paragraph of a docstring on one line."""
+    return " ".join(words(kind).partition("\n\n")[0].split())
+
+
+def parts(kind: Kind) -> list[Kind]:
+    """The structs that `kind` is made of, itself left out, each once, in order."""
+    found: dict[Kind, None] = {}
+    _collect(types.type_info(kind), found)
+    found.pop(kind, None)
+    return list(found)
+
+
+def in_words(told: types.Type) -> str:
+    """A type in the words of JSON."""
+    match told:
+        case types.StructType():
+            return told.cls.__name__
+        case types.LiteralType():
+            return " or ".join(f"`{value}`" for value in told.values)
+        case types.UnionType():
+            told_types = [in_words(each) for each in told.types]
+            if told_types[-1] == "null":
+                return f"{' or '.join(told_types[:-1])}, or null"
+            return " or ".join(told_types)
+        case types.VarTupleType() | types.ListType():
+            return f"list of {in_words(told.item_type)}"
+        case types.DictType():
+            return f"map to {in_words(told.value_type)}"
+        case types.Metadata():
+            return in_words(told.type)
+        case _:
+            return _PLAIN.get(type(told), "any JSON")
+
+
+_PLAIN: dict[type[types.Type], str] = {
+    types.StrType: "string",
+    types.IntType: "integer",
+    types.FloatType: "number",
+    types.BoolType: "boolean",
+    types.NoneType: "null",
+}
+
+
+def _default(field: types.Field) -> str:
+    if field.required:
+        return ""
+    value = field.default
+    if value is msgspec.NODEFAULT:
+        assert callable(field.default_factory), "a default is a value or a factory"
+        value = field.default_factory()
+    if isinstance(value, msgspec.Raw):
+        return bytes(value).decode()
+    return msgspec.json.encode(value).decode()
+
+
+def _collect(told: types.Type, found: dict[Kind, None]) -> None:
+    match told:
+        case types.StructType():
+            if told.cls not in found:
+                found[told.cls] = None
+                for each in told.fields:
+                    _collect(each.type, found)
+        case types.UnionType():
+            for each in told.types:
+                _collect(each, found)
+        case types.VarTupleType() | types.ListType():
+            _collect(told.item_type, found)
+        case types.DictType():
+            _collect(told.value_type, found)
+        case types.Metadata():
+            _collect(told.type, found)
+
+
+@cache
+def _field_words(kind: Kind) -> dict[str, str]:
+    """The docstrings that stand behind fields, those of the base classes too."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if not issubclass(base, msgspec.Struct) or base is msgspec.Struct:
+            continue
+        try:
+            source = textwrap.dedent(inspect.getsource(base))
+        except (OSError, TypeError):
+            continue  # a class that was made by a function has no text
+        body = getattr(ast.parse(source).body[0], "body", [])
+        for field, behind in zip(body, body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                match behind:
+                    case ast.Expr(value=ast.Constant(value=str(text))):
+                        found[field.target.id] = " ".join(text.split())
+    return found

@@ -1,0 +1,1 @@
+"""Whole systems of real processes: the slowest tests, and the last word."""
