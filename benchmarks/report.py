@@ -4,7 +4,7 @@ Of several runs each figure is the median; the JSON holds all of them.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -133,7 +133,7 @@ def text(report: Report) -> str:
 
 
 def _head(report: Report) -> str:
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     runs = len(report.runs) // len(report.sizes)
     nodes = report.runs[0].nodes
     lines = [f"Rollbook benchmark, {now:%Y-%m-%d %H:%M} UTC, {report.seconds:.0f} s"]
@@ -192,18 +192,18 @@ def _processes(report: Report) -> str:
         ]
     ]
     names = list(report.runs[0].peak_memory)
-    for name in names:
-        rows.append(
-            [
-                f"  {name}",
-                *(
-                    f"{report.at(size, _cpu(operation, name)):.3f}"
-                    for operation in OPERATIONS
-                    for size in sizes
-                ),
-                *(f"{report.at(size, _peak(name)):,.0f}" for size in sizes),
-            ]
-        )
+    rows += [
+        [
+            f"  {name}",
+            *(
+                f"{report.at(size, _cpu(operation, name)):.3f}"
+                for operation in OPERATIONS
+                for size in sizes
+            ),
+            *(f"{report.at(size, _peak(name)):,.0f}" for size in sizes),
+        ]
+        for name in names
+    ]
     totals = ["  all"]
     totals += [
         f"{sum(report.at(size, _cpu(operation, name)) for name in names):.3f}"

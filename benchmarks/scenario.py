@@ -45,6 +45,7 @@ _QUIET_CORES: Final = 0.15
 _IDLE_SECONDS: Final = 3.0
 _COMMANDS: Final = 200
 _DEATHS: Final = 50
+_PODS_PER_DEATH: Final = 10
 _FORGED_SEQUENCE: Final = 1_000_000_000
 """Greater than that of any report which the node's own kubelet has sent."""
 
@@ -105,10 +106,12 @@ async def _measure(
     running: system.System, log: EventLog, audit: Audit, pods: int, say: Say
 ) -> Run:
     where = contexts.load_context(str(running.context), {})
-    async with client.connect_to(where, seconds=PATIENCE_SECONDS) as cluster:
-        async with _commits(cluster) as commits:
-            load = _Load(running, log, audit, cluster, commits, pods, say)
-            return await load.run()
+    async with (
+        client.connect_to(where, seconds=PATIENCE_SECONDS) as cluster,
+        _commits(cluster) as commits,
+    ):
+        load = _Load(running, log, audit, cluster, commits, pods, say)
+        return await load.run()
 
 
 class _Commits:
@@ -300,7 +303,7 @@ class _Load:
         """Some pods, evenly spread over those that exist."""
         self._audit.advance()
         keys = list(self._audit.pods)
-        count = min(_DEATHS, len(keys))
+        count = min(_DEATHS, -(-len(keys) // _PODS_PER_DEATH))
         return [keys[index * len(keys) // count] for index in range(count)]
 
     async def _replaced(self, position: int) -> None:
@@ -419,8 +422,8 @@ def check_store(store: str) -> str:
     """Why `store` cannot be measured on; "" if it can."""
     if store.startswith("memory:"):
         return "--store memory: is not shared by processes: name a database"
-    with contextlib.suppress(errors.Transient):
-        with contextlib.closing(_open(store)) as log:
-            if log.last_position():
-                return f"--store {store} holds a log already: name an empty database"
+    # A database in which nothing was created yet is the best one.
+    with contextlib.suppress(errors.Transient), contextlib.closing(_open(store)) as log:
+        if log.last_position():
+            return f"--store {store} holds a log already: name an empty database"
     return ""

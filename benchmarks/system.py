@@ -83,8 +83,10 @@ class System:
     def trouble(self) -> str:
         """What the supervisor and its children said last."""
         texts = [self.folder.with_suffix(".err").read_text()[-2000:]]
-        for log in sorted((self.folder / "logs").glob("*.log")):
-            texts.append(f"--- {log.name}\n{log.read_text()[-2000:]}")
+        texts += [
+            f"--- {log.name}\n{log.read_text()[-2000:]}"
+            for log in sorted((self.folder / "logs").glob("*.log"))
+        ]
         return "\n".join(texts)
 
     def restarted(self) -> list[str]:

@@ -125,6 +125,9 @@ class _Page:
 
 
 def _one(at: Scene, asked: queries.GetQuery, source: Source[T]) -> T:
+    if not asked.namespace and asked.kind != "node":
+        text = "a resource cannot be retrieved by name across all namespaces"
+        raise Rejected("BadRequest", f"namespace: {text}")
     held = source.find(at, asked.namespace, asked.name)
     if held is None or not _picks(at, asked, source)(held):
         raise not_found(source.resource, asked.name)

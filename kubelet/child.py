@@ -5,7 +5,9 @@
 2. The end of a child is an event of the loop (a pidfd), not something to poll for.
 3. When a child ends, what it left in its process group is killed, before its pid is
    given back to the system: a container ends with its first process.
-4. A bound child dies with this process, whatever ends it (PR_SET_PDEATHSIG).
+4. A bound child dies with this process, whatever ends it (PR_SET_PDEATHSIG). That is
+   set between fork and exec, which is safe only because the kubelet's process has one
+   thread: nothing in it may use the loop's executor.
 """
 
 import asyncio
@@ -22,6 +24,7 @@ from typing import Final
 import psutil
 
 _PR_SET_PDEATHSIG: Final = 1
+OUTPUT_MAX: Final = 64 * 1024
 _CHUNK: Final = 64 * 1024
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -154,6 +157,39 @@ def start(
             _Pipe("stderr", process.stderr.fileno(), process.stderr.close, on_output),
         ]
     return child
+
+
+async def run(
+    command: tuple[str, ...],
+    *,
+    env: dict[str, str],
+    cwd: Path,
+    timeout: float,  # noqa: ASYNC109  # the command is killed then
+) -> tuple[int, bytes]:
+    """Runs `command` to its end; its exit code, and what it said on both streams (cut
+    at `OUTPUT_MAX` bytes).
+
+    Raises `OSError` if it cannot be started, `TimeoutError` after `timeout` seconds;
+    then, and when this is cancelled, nothing of it is left.
+    """
+    ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    output = bytearray()
+
+    def on_output(_: str, data: bytes) -> None:
+        output.extend(data[: OUTPUT_MAX - len(output)])
+
+    def on_exit(code: int, _: int) -> None:
+        if not ended.done():
+            ended.set_result(code)
+
+    process = start(command, env=env, cwd=cwd, on_exit=on_exit, on_output=on_output)
+    try:
+        async with asyncio.timeout(timeout):
+            return await asyncio.shield(ended), bytes(output)
+    finally:
+        process.signal_group(signal.SIGKILL)
+        if not ended.done():
+            await ended
 
 
 def created(pid: int) -> float:

@@ -117,6 +117,7 @@ class ContainerMachine:
     """One container of one pod."""
 
     __slots__ = (
+        "_alive",
         "_backoff", "_effects", "_grace", "_name", "_note", "_owner", "_probes",
         "_pull_backoff", "_restart_policy", "_runtime_ready", "attempt",
         "container_id", "due", "ended", "kill_at", "last", "message", "reason",
@@ -141,6 +142,7 @@ class ContainerMachine:
         self.restarts = 0  # what is shown: an attempt counts once it has run
         self.container_id = ""
         self.started_at = 0.0
+        self._alive = False
         self.ended: protocol.Termination | None = None  # of the newest run
         self.last: protocol.Termination | None = None  # of the run before a restart
         self.reason = ""  # why it waits, where it is not obvious from the state
@@ -173,7 +175,7 @@ class ContainerMachine:
     @property
     def runs(self) -> bool:
         """Whether there is a process, as far as is known."""
-        return self.state in ("Running", "Stopping") and bool(self.started_at)
+        return self._alive
 
     @property
     def started(self) -> bool:
@@ -341,13 +343,14 @@ class ContainerMachine:
     def _on_started(self, now: float, fact: runtime.ContainerStarted) -> None:
         self.container_id = fact.container_id
         self._runtime_ready = fact.ready
-        if self.state == "Stopping" and not self.started_at:
-            self.started_at = now  # it was stopped while it started; its exit follows
-            self._next_run()
-        if not self._move("started"):
+        stopped = self.state == "Stopping" and not self._alive
+        if not (stopped or self._move("started")):
             return
         self.started_at = now
+        self._alive = True
         self._next_run()
+        if stopped:
+            return  # it was stopped while it started; its exit follows
         self._say("Created", "Container created")
         self._say("Started", "Container started")
         spec = self.spec
@@ -379,7 +382,8 @@ class ContainerMachine:
     def _on_exited(self, now: float, fact: runtime.ContainerExited) -> None:
         if not self._move("exited"):
             return
-        if not self.started_at:
+        if not self._alive:  # it could not even be started
+            self.started_at = now
             self._next_run()
         usual = "Error" if fact.exit_code else "Completed"
         self.ended = protocol.Termination(
@@ -390,7 +394,7 @@ class ContainerMachine:
             signal=fact.signal,
             message=fact.message,
         )
-        self.started_at = 0.0
+        self._alive = False
         self.kill_at = NEVER
         self._probes = []
         if self.stopping or not self._restarts(fact.exit_code):

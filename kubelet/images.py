@@ -32,6 +32,10 @@ _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _PATH: Final = re.compile(
     r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
 )
+_DOMAIN: Final = re.compile(
+    r"[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?"
+    r"(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*(:[0-9]+)?"
+)
 _DIGEST: Final = re.compile(r"[a-z0-9]+([+._-][a-z0-9]+)*:[0-9a-f]{32,}")
 
 _log = logging.getLogger(__name__)
@@ -111,7 +115,7 @@ def normalise(name: str) -> str:
     if first in ("docker.io", "index.docker.io"):
         first = "docker.io"
         path = path if "/" in path else f"library/{path}"
-    if not _PATH.fullmatch(path):
+    if not (_PATH.fullmatch(path) and _DOMAIN.fullmatch(first)):
         why = "invalid reference format"
         if _PATH.fullmatch(path.lower()):
             why += f": repository name ({path}) must be lowercase"

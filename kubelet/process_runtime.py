@@ -14,7 +14,6 @@
 """
 
 import asyncio
-import fcntl
 import os
 import platform
 import shutil
@@ -39,7 +38,6 @@ from kubelet import (
 )
 from kubelet import runtime as port
 
-OUTPUT_MAX: Final = 64 * 1024
 CHUNK: Final = 128 * 1024
 RUNS_KEPT: Final = 2
 
@@ -77,16 +75,7 @@ class ProcessRuntime:
         """See `port.Runtime`. Raises `Permanent` if another kubelet has the folder."""
         pods = self._folder / "pods"
         pods.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._lock)
-            self._lock = -1
-            raise errors.Permanent(
-                f"another kubelet uses the folder {self._folder}: stop it, or give "
-                "this one a folder of its own"
-            ) from None
+        self._lock = sandboxes.lock(self._folder)
         self._addresses = addresses.Addresses(self._node, self._address_folder)
         left = sandboxes.saved(pods)
         if self._keep:
@@ -267,26 +256,9 @@ class ProcessRuntime:
         run = pod.runs.get(container) if pod else None
         if pod is None or run is None or run.process is None:
             raise LookupError(f"container {container!r} of pod {uid!r} does not run")
-        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        output = bytearray()
-
-        def on_output(_: str, data: bytes) -> None:
-            output.extend(data[: OUTPUT_MAX - len(output)])
-
-        def on_exit(code: int, _: int) -> None:
-            if not ended.done():
-                ended.set_result(code)
-
-        process = child.start(
-            command, env=run.env, cwd=run.cwd, on_exit=on_exit, on_output=on_output
+        code, output = await child.run(
+            command, env=run.env, cwd=run.cwd, timeout=timeout
         )
-        try:
-            async with asyncio.timeout(timeout):
-                code = await asyncio.shield(ended)
-        finally:
-            process.signal_group(signal.SIGKILL)
-            if not ended.done():
-                await ended
         return port.ExecResult(exit_code=code, output=output.decode(errors="replace"))
 
     async def logs(

@@ -1,12 +1,14 @@
 """The pods of the process runtime: what is held of each, and its record on disk."""
 
 import asyncio
+import fcntl
 import logging
+import os
 from pathlib import Path
 
 import msgspec
 
-from domain import podspec
+from domain import errors, podspec
 from kubelet import child, container_logs, runtime
 
 _log = logging.getLogger(__name__)
@@ -91,6 +93,23 @@ class Pod:
             temporary.replace(self.folder / "sandbox.json")
         except OSError as error:  # a full disk: the pod goes on, unrecorded
             _log.warning("pod %s is not recorded: %s", self.uid, error)
+
+
+def lock(folder: Path) -> int:
+    """A descriptor that holds `folder` for this process until it is closed.
+
+    Raises `Permanent` if another process holds it.
+    """
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise errors.Permanent(
+            f"another kubelet uses the folder {folder}: stop it, or give this one a "
+            "folder of its own"
+        ) from None
+    return descriptor
 
 
 def safe(name: str) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from domain import command, deployment, node, pod, podspec, replicaset
 from domain.protocol import Answer
 from rollbook.references import NODE, POD, REPLICASET
-from rollbook.session import Object, Propagation, Said, Session, Target
+from rollbook.session import Manifest, Propagation, Said, Session, Target
 
 
 class Commands(Session):
@@ -21,17 +21,17 @@ class Commands(Session):
 
     # --- commands about manifests
 
-    async def create(self, manifest: Object, **said: Unpack[Said]) -> Answer:
+    async def create(self, manifest: Manifest, **said: Unpack[Said]) -> Answer:
         """Create the object of this manifest; `AlreadyExists` if it is there."""
         reference = self.of_manifest(manifest, said.get("namespace"))
-        body: msgspec.Struct = deployment.CreateDeployment(manifest=manifest)
+        body: msgspec.Struct = deployment.CreateDeployment(manifest=dict(manifest))
         if reference.kind == REPLICASET:
-            body = replicaset.CreateReplicaSet(manifest=manifest)
+            body = replicaset.CreateReplicaSet(manifest=dict(manifest))
         elif reference.kind == POD:
-            body = pod.CreatePod(manifest=manifest)
+            body = pod.CreatePod(manifest=dict(manifest))
         return await self.command("create", reference, body, **said)
 
-    async def apply(self, manifest: Object, **said: Unpack[Said]) -> Answer:
+    async def apply(self, manifest: Manifest, **said: Unpack[Said]) -> Answer:
         """Make the object what this manifest says, creating it if need be.
 
         A kind that cannot be changed by applying is created, or left as it is if it
@@ -42,13 +42,13 @@ class Commands(Session):
             if await self.find(reference) is None:
                 return await self.create(manifest, **said)
             return Answer(id="", result="unchanged")
-        body = deployment.ApplyDeployment(manifest=manifest)
+        body = deployment.ApplyDeployment(manifest=dict(manifest))
         return await self.command("apply", reference, body, **said)
 
-    async def replace(self, manifest: Object, **said: Unpack[Said]) -> Answer:
+    async def replace(self, manifest: Manifest, **said: Unpack[Said]) -> Answer:
         """Put this manifest in the object's place; `Conflict` if it is out of date."""
         reference = self.of_manifest(manifest, said.get("namespace"))
-        body = deployment.ReplaceDeployment(manifest=manifest)
+        body = deployment.ReplaceDeployment(manifest=dict(manifest))
         return await self.command("replace", reference, body, **said)
 
     # --- commands about Deployments, ReplicaSets and pods

@@ -29,6 +29,8 @@ ANSWER_SECONDS: Final = 2.0
 _QUESTION_SECONDS: Final = 5.0
 _UNSERVED_SECONDS: Final = 5.0
 """How long nobody may serve questions: a restart of the api takes less."""
+_AGAIN: Final = frozenset({"ServiceUnavailable", "Timeout", "TooManyRequests"})
+"""The reasons for which a question is asked again."""
 _PAUSE_SECONDS: Final = 0.25
 _CONNECTED_SECONDS: Final = 0.02
 
@@ -289,7 +291,7 @@ def _decoded(data: bytes, kind: type[D]) -> D:
 
 
 def _refusal(error: queries.QueryError) -> errors.RollbookError:
-    if error.code >= 500:
+    if error.reason in _AGAIN:
         return errors.Transient(error.message)
     if error.reason not in errors.CODES:
         return errors.Permanent(f"{error.reason}: {error.message}")

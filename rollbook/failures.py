@@ -5,7 +5,8 @@
    cause where there are several.
 2. kubectl looks some rules up by itself (a container that is not there, a pause of
    what is paused) and says `error: <text>`. Here the server knows them; the verbs
-   concerned turn its BadRequest and Conflict into those words.
+   concerned turn its BadRequest and Conflict, and a NotFound that is not about the
+   object itself, into those words.
 3. Everything else is one sentence behind `error: `.
 """
 
@@ -41,7 +42,8 @@ def plain(error: errors.Rejected, doing: str = "") -> Failure | errors.Rejected:
 
     An invalid object is told behind `doing`, as kubectl tells of a refused patch.
     """
-    if error.reason in _LOOKED_UP:
+    missing = error.reason == "NotFound" and not error.message.endswith(" not found")
+    if error.reason in _LOOKED_UP or missing:
         return Failure(f"error: {error.message}")
     if error.reason == "Invalid" and doing:
         return Failure(f"error: {doing}{error.message}")

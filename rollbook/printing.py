@@ -62,6 +62,8 @@ def as_yaml(document: object) -> str:
     """The document as YAML, keys sorted, as kubectl prints it; ends with a newline."""
     import yaml
 
+    text_tag = "tag:yaml.org,2002:str"
+
     class Dumper(yaml.SafeDumper):
         """Writes a text of several lines as a block, and never an alias."""
 
@@ -70,7 +72,10 @@ def as_yaml(document: object) -> str:
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
         style = "|" if "\n" in value else None
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+        known = dumper.yaml_implicit_resolvers.get(value[:1], [])
+        if any(pattern.match(value) for _, pattern in known):
+            style = '"'  # else it would be read back as a number, a time or a boolean
+        return dumper.represent_scalar(text_tag, value, style=style)
 
     Dumper.add_representer(str, text)
     plain = msgspec.to_builtins(document)

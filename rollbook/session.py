@@ -4,6 +4,7 @@ The rules are those of rollbook/client.py.
 """
 
 import uuid
+from collections.abc import Mapping
 from typing import Literal, TypedDict, TypeVar, Unpack
 
 import msgspec
@@ -16,6 +17,7 @@ from rollbook.exchange import Exchange, rejection
 from rollbook.references import Reference, at, find_kind, parse_reference
 
 Object = dict[str, object]
+Manifest = Mapping[str, object]
 Target = str | Reference
 Propagation = Literal["background", "orphan", "foreground"]
 
@@ -95,7 +97,9 @@ class Session:
             return target
         return parse_reference(target, namespace or self.namespace)
 
-    def of_manifest(self, manifest: Object, namespace: str | None = None) -> Reference:
+    def of_manifest(
+        self, manifest: Manifest, namespace: str | None = None
+    ) -> Reference:
         """What object a manifest is about. Raises `Rejected` for an unknown kind."""
         name = conditions.text_at(manifest, "metadata", "name")
         within = conditions.text_at(manifest, "metadata", "namespace")

@@ -9,8 +9,6 @@
 from collections.abc import Mapping
 from typing import Final
 
-from domain import errors
-
 CONTEXT: Final = "ROLLBOOK_CONTEXT"
 NAMESPACE: Final = "ROLLBOOK_NAMESPACE"
 TIMEOUT: Final = "ROLLBOOK_TIMEOUT"
@@ -81,6 +79,8 @@ def seconds(environment: Mapping[str, str], name: str, default: float) -> float:
     except ValueError:
         number = -1.0
     if not 0 < number < float("inf"):
+        from domain import errors  # `rollbook --help` need not wait for it
+
         raise errors.Permanent(
             f"{name}={value} is not a number of seconds above 0: correct or unset it"
         )

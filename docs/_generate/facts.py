@@ -32,7 +32,9 @@ def document() -> str:
         "An event is made by functions of these modules:",
         markdown.table(["module", "what it is"], _modules()),
         "## All events",
-        markdown.table(["event", "topic", "what happened"], map(_row, catalogue.EVENTS)),
+        markdown.table(
+            ["event", "topic", "what happened"], map(_row, catalogue.EVENTS)
+        ),
     ]
     thing = ""
     for kind in catalogue.EVENTS:

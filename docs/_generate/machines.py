@@ -16,7 +16,7 @@ Table = dict[str, dict[type[events.Event], str]]
 
 # What a table cannot say: where the code decides between stages.
 NOTES: Final[dict[str, str]] = {
-    "deployment": "A Deployment that is created with `paused: true` starts in `paused`.",
+    "deployment": "One that is created with `paused: true` starts as `paused`.",
 }
 
 
@@ -26,6 +26,12 @@ class Machine(NamedTuple):
     kind: str
     module: ModuleType
     table: Table
+
+    @property
+    def title(self) -> str:
+        """The name of the struct that holds the state, with its capitals."""
+        names = (name for name in vars(self.module) if name.lower() == self.kind)
+        return next(names, self.kind.capitalize())
 
 
 def machines() -> list[Machine]:
@@ -78,7 +84,7 @@ again continues the same stream with a new `uid`.
 
 def _machine(machine: Machine) -> list[str]:
     docstring = inspect.getdoc(machine.module) or ""
-    title = machine.kind.capitalize()
+    title = machine.title
     path = machine.module.__name__.replace(".", "/") + ".py"
     lettered = letters(machine.table)
     parts = [

@@ -31,7 +31,8 @@ def messages() -> list[structs.Kind]:
 
 def documents() -> dict[str, str]:
     """The files by their names."""
-    kinds = [(kind.__name__, schema_kind(kind)) for kind in (*messages(), SHARED)]
+    wire_kinds: list[structs.Kind] = [*messages(), SHARED]
+    kinds = [(kind.__name__, schema_kind(kind)) for kind in wire_kinds]
     kinds += [(kind.__name__, wire.published(kind)) for kind in catalogue.EVENTS]
     files = {f"{name}.json": _file(kind) for name, kind in kinds}
     assert len(files) == len(kinds), "two messages share a name"

@@ -7,6 +7,7 @@
 
 import ast
 import inspect
+import itertools
 import textwrap
 from functools import cache
 
@@ -110,8 +111,8 @@ def _collect(told: types.Type, found: dict[Kind, None]) -> None:
         case types.StructType():
             if told.cls not in found:
                 found[told.cls] = None
-                for each in told.fields:
-                    _collect(each.type, found)
+                for field in told.fields:
+                    _collect(field.type, found)
         case types.UnionType():
             for each in told.types:
                 _collect(each, found)
@@ -135,7 +136,7 @@ def _field_words(kind: Kind) -> dict[str, str]:
         except (OSError, TypeError):
             continue  # a class that was made by a function has no text
         body = getattr(ast.parse(source).body[0], "body", [])
-        for field, behind in zip(body, body[1:], strict=False):
+        for field, behind in itertools.pairwise(body):
             if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
                 match behind:
                     case ast.Expr(value=ast.Constant(value=str(text))):

@@ -6,6 +6,7 @@
    code (`command.VERBS`, the structs of domain/queries.py, `catalogue.EVENTS`).
 """
 
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -21,9 +22,13 @@ KUBELET: Final = "kubelet"
 USER: Final = "user"
 
 
+_Field = tuple[str, object] | tuple[str, object, object]
+
+
 class Published(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A committed event as it is published: its place in the log, then the document
-    that the store keeps. `event` is the fact itself, by the struct named in `type`.
+    """A committed event: its place in the log, then the document that the store keeps.
+
+    `event` is the fact itself, the struct that `type` names (docs/events.md).
     """
 
     position: int
@@ -108,10 +113,11 @@ def channels() -> tuple[Channel, ...]:
     )
 
 
+@cache
 def published(kind: type[events.Event]) -> structs.Kind:
     """The struct of one kind of event as it is published."""
     fields = [
-        (each.name, kind if each.name == "event" else each.type, *_default(each))
+        _field(each, kind if each.name == "event" else each.type)
         for each in msgspec.structs.fields(Published)
     ]
     return msgspec.defstruct(
@@ -123,19 +129,17 @@ def published(kind: type[events.Event]) -> structs.Kind:
     )
 
 
+@cache
 def command_message(kind: structs.Kind | None = None) -> structs.Kind:
     """The struct of a command with the body of one verb; of any verb without it."""
     whole = protocol.CommandMessage
-    body: object = msgspec.Raw if kind is None else kind
-    required = kind is not None and any(
-        each.required for each in msgspec.structs.fields(kind)
-    )
+    nothing: object = msgspec.field(default_factory=dict)
+    body: _Field = ("body", msgspec.Raw, nothing)
+    if kind is not None:
+        needed = any(each.required for each in msgspec.structs.fields(kind))
+        body = ("body", kind) if needed else ("body", kind, nothing)
     fields = [
-        ("body", body)
-        if each.name == "body" and required
-        else ("body", body, msgspec.field(default_factory=dict))
-        if each.name == "body"
-        else (each.name, each.type, *_default(each))
+        body if each.name == "body" else _field(each, each.type)
         for each in msgspec.structs.fields(whole)
     ]
     return msgspec.defstruct(
@@ -174,8 +178,11 @@ def published_example(kind: type[events.Event]) -> bytes:
     return head[:-1] + b"," + stored[1:]
 
 
-def _default(field: msgspec.structs.FieldInfo) -> tuple[object, ...]:
-    return () if field.required else (field.default,)
+def _field(field: msgspec.structs.FieldInfo, kind: object) -> _Field:
+    """A field for `defstruct`, of the type `kind`."""
+    if field.required:
+        return field.name, kind
+    return field.name, kind, field.default
 
 
 def _is_struct(kind: object) -> bool:

@@ -1,19 +1,37 @@
 """The revisions of a Deployment, each with its template as kubectl prints it."""
 
+from typing import Final
+
+import msgspec
+
 from domain import deployment, podspec, queries
 from gateway.views import described
 from gateway.views.scene import Scene
 from projections.rollouts import Revision
 
-USER: str = "user/"
+USER: Final = "user/"
+ROW_BYTES: Final = 512
+"""What a row needs besides its texts, at most."""
 
 
-def rows(at: Scene, held: deployment.Deployment) -> tuple[queries.RevisionRow, ...]:
-    """Every revision that the Deployment ever had, oldest first (S10)."""
+def rows(
+    at: Scene, held: deployment.Deployment, bytes_max: int
+) -> tuple[queries.RevisionRow, ...]:
+    """Every revision that the Deployment ever had, oldest first (S10).
+
+    Where all together would have more than `bytes_max`, the oldest ones come without
+    their templates.
+    """
     rollout = at.cluster.rollouts.by_key.get(held.key)
     if rollout is None:
         return ()
-    return tuple(_row(at, held, each) for each in rollout.revisions)
+    found: list[queries.RevisionRow] = []
+    room = bytes_max - sum(ROW_BYTES + len(e.cause) for e in rollout.revisions)
+    for each in reversed(rollout.revisions):
+        row = _row(at, held, each)
+        room -= len(row.template.encode()) * 11 // 10
+        found.append(row if room > 0 else msgspec.structs.replace(row, template=""))
+    return tuple(reversed(found))
 
 
 def _row(

@@ -196,7 +196,7 @@ def _container(held: ContainerStatus, image: str) -> JSON:
 
 def _state(held: ContainerStatus) -> JSON:
     if held.state == "running":
-        return {"running": {"startedAt": times.rfc3339_seconds(held.started_at)}}
+        return {"running": {"startedAt": _moment(held.started_at)}}
     if held.state == "terminated":
         ended = _terminated(
             exit_code=held.exit_code,
@@ -232,7 +232,12 @@ def _terminated(
         found["reason"] = reason
     if message:
         found["message"] = message
-    found["startedAt"] = times.rfc3339_seconds(started_at)
-    found["finishedAt"] = times.rfc3339_seconds(finished_at)
+    found["startedAt"] = _moment(started_at)
+    found["finishedAt"] = _moment(finished_at)
     found["containerID"] = container_id
     return found
+
+
+def _moment(at: float) -> str | None:
+    """A node's time; null where it has not said it."""
+    return times.rfc3339_seconds(at) if at else None

@@ -297,7 +297,7 @@ def _bool(value: bool | None) -> str:
 def _state_lines(status: ContainerStatus) -> Lines:
     if status.state == "running":
         yield "    State:\tRunning"
-        yield f"      Started:\t{moment(status.started_at)}"
+        yield from _time("Started", status.started_at)
     elif status.state == "terminated":
         ended = Termination(
             exit_code=status.exit_code,
@@ -327,8 +327,14 @@ def _termination(title: str, ended: Termination) -> Lines:
     yield f"      Exit Code:\t{ended.exit_code}"
     if ended.signal:
         yield f"      Signal:\t{ended.signal}"
-    yield f"      Started:\t{moment(ended.started_at)}"
-    yield f"      Finished:\t{moment(ended.finished_at)}"
+    yield from _time("Started", ended.started_at)
+    yield from _time("Finished", ended.finished_at)
+
+
+def _time(title: str, at: float) -> Lines:
+    """A node's time; nothing where it has not said it."""
+    if at:
+        yield f"      {title}:\t{moment(at)}"
 
 
 def joined(lines: Iterable[str]) -> str:

@@ -3,7 +3,9 @@
 1. Standard library and few imports: it must be ready a few hundredths of a second after
    its start, because a rolling update waits for it.
 2. One thread, one selector. A slow client costs nobody else anything.
-3. TERM: no new connections, the requests that have begun are answered, exit status 0.
+3. TERM: connections are taken for another half second, because those who ask learn of
+   the end later than we do; then the requests that have begun are answered, and the
+   exit status is 0.
 
 `GET /` names the server, its version and the pod (or serves `index.html` of `--root`),
 `GET /healthz` says `ok`, other paths are files below `--root`.
@@ -19,6 +21,7 @@ import time
 LINE_MAX = 16 * 1024
 IDLE_SECONDS = 60.0
 DRAIN_SECONDS = 10.0
+LINGER_SECONDS = 0.5
 STATUS = {
     200: "OK",
     400: "Bad Request",
@@ -92,6 +95,8 @@ class Server:
     def drain(self) -> bool:
         """After TERM: whether there is still something to answer."""
         if self.listener.fileno() >= 0:
+            if time.monotonic() - self.stopping_at < LINGER_SECONDS:
+                return True
             self.accept()  # those that were connected before the TERM
             self.selector.unregister(self.listener)
             self.listener.close()

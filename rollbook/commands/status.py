@@ -8,7 +8,7 @@ from typing import NamedTuple
 import click
 
 from adapters import context as contexts
-from domain import errors, queries, times
+from domain import errors, queries
 from rollbook import conditions, durations, health, printing, settings
 from rollbook.client import Cluster, Object
 from rollbook.commands import common, options
@@ -127,9 +127,6 @@ def processes(
         ready = conditions.condition(node, "Ready")
         well = conditions.text_at(ready, "status") == "True"
         words = "" if well else conditions.text_at(ready, "message") or "not ready"
-        beat = conditions.text_at(ready, "lastHeartbeatTime")
-        if well and beat:
-            words = f"heard {durations.age(times.parse(beat), now)} ago"
         name = conditions.text_at(node, "metadata", "name")
         lines.append(Line(f"kubelet/{name}", well, detail=words))
     return lines

@@ -132,7 +132,9 @@ class Service:
         async with asyncio.timeout(GUARD_SECONDS):
             out, err = await process.communicate(stdin.encode())
         assert process.returncode is not None
-        return Ran(process.returncode, out.decode(), err.decode())
+        return Ran(
+            process.returncode, out.decode(errors="surrogateescape"), err.decode()
+        )
 
     def connect(
         self, **options: float

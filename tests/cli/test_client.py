@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import pytest
@@ -57,7 +58,8 @@ async def test_a_command_is_published_where_its_user_may(service: Service) -> No
     assert (answer.result, answer.position) == ("accepted", 7)
 
 
-VERBS = (
+Act = Callable[[Cluster], Awaitable[Answer]]
+VERBS: tuple[tuple[Act, str, str], ...] = (
     (lambda c: c.scale("deploy/a", 2), "deployment", "scale"),
     (lambda c: c.set_image("deploy/a", {"x": "y:2"}), "deployment", "set-image"),
     (lambda c: c.set_resources("deploy/a", limits={}), "deployment", "set-resources"),
@@ -96,8 +98,8 @@ async def test_every_verb_has_a_method_whose_body_is_its_struct(
             subject, message = service.commands[-1]
             assert (subject.kind, subject.verb) == (kind, verb)
             msgspec.json.decode(message.body, type=command.VERBS[kind, verb])
-        for act in (cluster.create, cluster.apply, cluster.replace):
-            await act(manifest)
+        for send in (cluster.create, cluster.apply, cluster.replace):
+            await send(manifest)
         await cluster.create({**manifest, "kind": "ReplicaSet"})
         await cluster.create({**manifest, "kind": "Pod", "apiVersion": "v1"})
 
@@ -148,7 +150,7 @@ async def test_a_lost_command_is_sent_again_with_the_same_id(
         await cluster.pause("deployment/nginx", command_id="the-one-id")
 
     assert [message.id for _, message in service.commands] == ["the-one-id"]
-    assert service.questions == [("command", {"id": "the-one-id"})]
+    assert ("command", {"id": "the-one-id"}) in service.questions
 
 
 async def test_no_answer_at_all_is_told_after_the_timeout(service: Service) -> None:
@@ -301,9 +303,9 @@ async def test_waiting_gives_up(service: Service) -> None:
 # --- what containers have written
 
 
-async def read(cluster: Cluster, **options: bool) -> bytes:
+async def read(cluster: Cluster, *, timestamps: bool = False) -> bytes:
     """All that `logs` gives."""
-    pieces = cluster.logs("pod/web-1", container="web", **options)
+    pieces = cluster.logs("pod/web-1", container="web", timestamps=timestamps)
     return b"".join([piece async for piece in pieces])
 
 

@@ -48,8 +48,10 @@ class Harness:
     async def listening(self, uid: str = "u1", said: bytes = b"on") -> None:
         """Waits until a process has said `said`; hollow containers need no wait."""
         async with asyncio.timeout(GUARD):
-            while self.ports.name == "process" and said not in await self.log(uid):
-                await asyncio.sleep(0.01)  # noqa: ASYNC110  # the log is a file
+            while self.ports.name == "process":
+                if said in await self.log(uid):
+                    break
+                await asyncio.sleep(0.01)
 
     async def log(self, uid: str = "u1", **options: object) -> bytes:
         """The output of `web`."""

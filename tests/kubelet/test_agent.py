@@ -7,117 +7,8 @@ import pytest
 
 from domain import protocol
 from kubelet import agent, reporting
-from tests.kubelet.builders import NODE, run, stop, template
-
-TEMPLATES = {"t": template()}
-LATE = 1_000_000.0
-
-
-class Scene:
-    """An agent, the clock of the scene, and what it has sent."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.agent = agent.Agent(NODE, "boot-1")
-        self.sent: list[agent.Effect] = []
-
-    def connect(self) -> "Scene":
-        """Given: connected, and the first sync request is sent."""
-        self.did(self.agent.on_connected(self.now))
-        return self
-
-    def sync(
-        self,
-        position: int = 10,
-        run: tuple[protocol.PodRun, ...] = (),
-        stop: tuple[protocol.PodStop, ...] = (),
-        incarnation: int = 1,
-    ) -> "Scene":
-        """Given: the outstanding sync is answered."""
-        asked = [e for e in self.sent if isinstance(e, agent.SendSync)]
-        reply = protocol.SyncReply(
-            position=position, incarnation=incarnation, templates=TEMPLATES,
-            run=run, stop=stop,
-        )  # fmt: skip
-        self.did(self.agent.on_sync_reply(self.now, asked[-1].attempt, reply))
-        return self
-
-    def assign(
-        self,
-        start: int,
-        end: int,
-        *,
-        run: tuple[protocol.PodRun, ...] = (),
-        stop: tuple[protocol.PodStop, ...] = (),
-        incarnation: int = 1,
-        confirmed: int = 0,
-        resync: bool = False,
-        templates: bool = True,
-    ) -> list[agent.Effect]:
-        """When: an assignment comes."""
-        message = protocol.Assignment(
-            from_position=start, to_position=end, incarnation=incarnation,
-            confirmed=confirmed, templates=TEMPLATES if templates else {},
-            run=run, stop=stop, resync=resync,
-        )  # fmt: skip
-        return self.did(self.agent.on_assignment(self.now, message))
-
-    def saw(self, *statuses: protocol.PodStatus) -> list[agent.Effect]:
-        """When: the runtime saw something."""
-        return self.did(self.agent.on_runtime(self.now, statuses))
-
-    def after(self, seconds: float) -> list[agent.Effect]:
-        """When: time passes and the agent is woken whenever it asked for it."""
-        end = self.now + seconds
-        effects: list[agent.Effect] = []
-        while True:
-            wakes = [e.time for e in self.sent if isinstance(e, agent.WakeAt)]
-            if not wakes or wakes[-1] > end:
-                break
-            self.now = max(self.now, wakes[-1])
-            self.sent = [e for e in self.sent if not isinstance(e, agent.WakeAt)]
-            effects += self.did(self.agent.on_tick(self.now))
-        self.now = end
-        return effects
-
-    def did(self, effects: list[agent.Effect]) -> list[agent.Effect]:
-        """Remembers effects; returns them without the wake-ups."""
-        self.sent += effects
-        return [e for e in effects if not isinstance(e, agent.WakeAt)]
-
-
-def status(uid: str, **fields: object) -> protocol.PodStatus:
-    """A running pod's status unless told otherwise."""
-    return protocol.PodStatus(
-        namespace="default", name=f"pod-{uid}", uid=uid,
-        **{"phase": "Running", "ready": True, **fields},  # type: ignore[arg-type]  # test data
-    )  # fmt: skip
-
-
-def reports(effects: list[agent.Effect]) -> list[protocol.Report]:
-    """The reports among the effects."""
-    return [e.report for e in effects if isinstance(e, agent.SendReport)]
-
-
-def started(effects: list[agent.Effect]) -> list[str]:
-    """The uids that were started."""
-    return [e.pod.uid for e in effects if isinstance(e, agent.StartPod)]
-
-
-def syncs(effects: list[agent.Effect]) -> int:
-    """How many times the full list was asked for."""
-    return sum(isinstance(e, agent.SendSync) for e in effects)
-
-
-def synced(*pods: str) -> Scene:
-    """Given: synced at position 10 with these pods running and all confirmed."""
-    scene = Scene().connect().sync(run=tuple(run(uid) for uid in pods))
-    scene.saw(*(status(uid) for uid in pods))
-    scene.after(0.2)
-    scene.assign(10, 10, confirmed=scene.agent.sequence)
-    assert scene.agent.unconfirmed == frozenset()
-    return scene
-
+from tests.kubelet.builders import NODE, run, stop
+from tests.kubelet.scene import Scene, reports, started, status, synced, syncs
 
 # --- sync ---------------------------------------------------------------------------
 
@@ -395,12 +286,27 @@ def test_a_confirmation_of_an_older_status_is_not_one_of_the_newer() -> None:
     scene.now += 1
     scene.saw(status("a", ready=False))
     older = scene.agent.sequence
-    scene.now += 1
+    scene.now += 0.5
     scene.saw(status("a", reason="newer"))
     scene.assign(10, 10, confirmed=older)
     assert scene.agent.unconfirmed == {"a"}
     repeated = [p for r in reports(scene.after(2)) for p in r.pods]
     assert [pod.reason for pod in repeated] == ["newer"]
+
+
+def test_an_older_confirmation_does_not_forget_a_removal() -> None:
+    """Report 2 is confirmed, report 3 with the last word was lost: it is repeated."""
+    scene = synced("a")
+    scene.now += 1
+    note = protocol.Note(reason="R", message="one")
+    scene.saw(status("a", ready=False, notes=(note,)))
+    older = scene.agent.sequence
+    scene.now += 0.5
+    scene.saw(status("a", removed=True))
+    scene.assign(10, 10, confirmed=older)
+    repeated = [p for r in reports(scene.after(2)) for p in r.pods]
+    assert [(pod.uid, pod.removed) for pod in repeated] == [("a", True)]
+    assert repeated[0].notes == (note,)
 
 
 @pytest.mark.parametrize("confirmed", [-1, 10**9])

@@ -19,7 +19,7 @@ def pod_on(settings: hollow_runtime.HollowSettings) -> hollow_runtime.HollowPods
 
 def times(hollow: hollow_runtime.HollowPods) -> list[tuple[float, str]]:
     """All that will be observed, with its time."""
-    found = []
+    found: list[tuple[float, str]] = []
     while hollow.wake != hollow_runtime.NEVER and len(found) < 100:
         now = hollow.wake
         found += [(now, type(fact).__name__) for fact in hollow.observe(now)]

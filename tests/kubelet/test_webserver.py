@@ -55,12 +55,13 @@ def get(path: str, extra: str = "Connection: close") -> bytes:
     (get("/page.txt?x=1"), b"200 OK", b"a page\n"),
     (get("/none"), b"404 Not Found", b"not found\n"),
     (get("/../../etc/passwd"), b"404 Not Found", b"not found\n"),
-    (get("/").replace(b"GET", b"PUT"), b"405 Method Not Allowed", b"only GET and HEAD\n"),
+    (get("/").replace(b"GET", b"PUT"), b"405 Method Not Allowed",
+     b"only GET and HEAD\n"),
     (get("/").replace(b"GET", b"HEAD"), b"200 OK", b""),
     (b"rubbish\r\n\r\n", b"400 Bad Request", b"bad request\n"),
     (b"GET / HTTP/1.0\r\n\r\n", b"200 OK", b"nginx 1.9.1\npod p\n"),
     (get("/", "Content-Length: x"), b"400 Bad Request", b"bad request\n"),
-    (b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000, b"431 Request Header Fields Too Large",
+    (b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000, b"431 Request Header Fields Too Large",
      b"too large\n"),
 ])  # fmt: skip
 def test_answers(
@@ -82,7 +83,7 @@ def test_several_requests_on_one_connection(
     server: tuple[subprocess.Popen[bytes], int],
 ) -> None:
     """Also when they are sent without waiting."""
-    answer = ask(server[1], get("/healthz", "") * 3 + get("/healthz"))
+    answer = ask(server[1], get("/healthz", "X: y") * 3 + get("/healthz"))
     assert answer.count(b"200 OK") == 4
 
 

@@ -178,16 +178,17 @@ def suite() -> list[Checker]:
 def rest(sim: SimCluster) -> None:
     """Faults stop, everything heals, nothing moves any more: liveness is due.
 
-    A node without pods joins, so that there is room for every pod.
+    A node without pods joins, so that there is room for every pod, and users end what
+    has failed and what they have paused.
     """
-    sim.faults = None
+    sim.calm()
     sim.crash_next = None
     sim.broken.clear()
     for node in sim.nodes.values():
         if not node.alive:
             node.boot(sim.now)
-        elif not node.connected:
-            node.connect(sim.now)
+        # Every wire is made anew: a kubelet that has nothing to say is heard too.
+        node.connect(sim.now)
     sim.add_node({"cpu": "64", "memory": "64Gi", "pods": "500"})
     sim.settle()
     for name, use in [*sim.cluster.actual.nodes.items()]:
@@ -196,6 +197,9 @@ def rest(sim: SimCluster) -> None:
     for _, owner in [*sim.cluster.desired.deployments.items()]:
         if owner.spec.paused:
             sim.ask("deployment", owner.name, "resume", namespace=owner.namespace)
+    for held in [*sim.cluster.actual.pods.values()]:
+        if held.phase == "Failed":
+            sim.ask("pod", held.name, "delete", namespace=held.namespace)
     sim.settle()
     sim.run_for(30.0)
     sim.settle()

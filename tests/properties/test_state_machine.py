@@ -220,7 +220,7 @@ class Cluster(RuleBasedStateMachine):
         self.sim.faults = Random(seed)
         for _ in range(rounds):
             self.sim.round(self.sim.now + 2.0)
-        self.sim.faults = None
+        self.sim.calm()
 
     # --- control and the clock ------------------------------------------------------
 

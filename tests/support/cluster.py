@@ -14,10 +14,13 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from adapters.eventlog import Row, Tracking
+from adapters.memory_log import MemoryLog, MemoryStore
 from domain import catalogue, command, protocol, times
 from domain.events import Event, Recorded
 from projections.cluster import Cluster
 from tests.support.simulated_node import SimNode
+from workers import loading
 from workers.decisions import Target
 from workers.intake import CommandInput, Founding, Input, ReportInput, SyncInput
 from workers.outbox import Step
@@ -34,16 +37,6 @@ PATIENCE: Final = 2_000
 
 Crash = Literal["before commit", "before saying"]
 _encode = msgspec.json.Encoder().encode
-
-
-class Stored(msgspec.Struct, frozen=True):
-    """A row of the log."""
-
-    position: int
-    stream: str
-    version: int
-    topic: str
-    state: bytes
 
 
 class Watcher:
@@ -113,13 +106,14 @@ class SimCluster:
         self.settings = settings or Settings()
         self.watchers = watchers
         self.allocatable = allocatable or {"cpu": "4", "memory": "8Gi", "pods": "110"}
-        self.log: list[Stored] = []
+        self.store = MemoryStore()
+        self._log = MemoryLog(self.store)
         self.events: list[Recorded] = []
-        """The same events, as they were when they were committed."""
-        self.tracking: dict[str, int] = {}
+        """The events of the log, as they were when they were committed."""
         self.store_answers: dict[str, protocol.Answer] = {}
         self.said: list[protocol.Answer] = []
         """Every answer that was sent to a user."""
+        self.log = self.store.rows
         self.broken: set[str] = set()
         """Images whose pods do not get ready."""
         self.faults: Random | None = None
@@ -129,7 +123,6 @@ class SimCluster:
         self.steps: list[Step] = []
         self._commands = 0
         self._quiet_since = self.now
-        self._versions: dict[str, int] = {}
         self.state = WatchedState(self.settings, watchers)
         self.nodes: dict[str, SimNode] = {}
         self.step(Founding(uid="simulated", version="0"))
@@ -169,45 +162,49 @@ class SimCluster:
         """The process is killed and started again: only the log is left."""
         self._restart(self.state.cluster)
 
-    def replayed(self) -> WatchedState:
-        """A new state, folded from the log."""
-        state = WatchedState(self.settings, self.watchers)
-        for row in self.log:
-            state.replay(
-                catalogue.decode(
-                    row.position, row.stream, row.version, row.topic, row.state
-                )
-            )
-        return state
-
     def _restart(self, before: Cluster | None) -> None:
         self.restarts += 1
         self.now = times.grid(self.now + TICK)
-        self.state = self.replayed()
-        # The last step of the log ends here; a fold knows it only from the next event.
-        self.state.cluster.settle()
+        self._log.close()
+        self._log = MemoryLog(self.store)
+        self.state = WatchedState(self.settings, self.watchers)
+        loading.load(self.state, self._log)
         self.state.wake(self.now)
         if before is not None:
             for watcher in self.watchers:
                 watcher.after_restart(self, before)
+        self._announce()
+
+    def _announce(self) -> None:
+        """As control does when it starts: every node is told to ask for its list."""
+        for name, use in self.cluster.actual.nodes.items():
+            told = protocol.Assignment(
+                from_position=-1,
+                to_position=-1,
+                incarnation=use.node.incarnation,
+                resync=True,
+            )
+            self._assign(name, told)
 
     def _commit(self, done: Step) -> None:
-        for recorded in done.events:
-            event = recorded.event
-            self.log.append(
-                Stored(
+        self._log.append(
+            [
+                Row(
                     recorded.position,
                     recorded.stream,
                     recorded.version,
-                    event.TOPIC,
+                    recorded.event.TOPIC,
                     catalogue.encode(recorded),
                 )
-            )
-            self._versions[recorded.stream] = recorded.version
+                for recorded in done.events
+            ],
+            [Tracking(*item) for item in done.tracking.items()],
+        )
+        for recorded in done.events:
+            event = recorded.event
             if isinstance(event, command.CommandAccepted | command.CommandRejected):
                 self.store_answers[event.answer.id] = event.answer
         self.events += done.events
-        self.tracking |= done.tracking
         self.steps.append(done)
         if any(not _is_bookkeeping(recorded) for recorded in done.events):
             self._quiet_since = self.now
@@ -217,14 +214,18 @@ class SimCluster:
     def _say(self, done: Step) -> None:
         self.said += [answer for _, answer in done.answers]
         for name, assignment in done.assignments.items():
-            if name in self.nodes and self.nodes[name].connected:
-                data = _encode(assignment)
-                self.nodes[name].down.append(data)
-                self.nodes[name].received.append(data)
+            self._assign(name, assignment)
         for reply, answer in done.syncs:
             name, _, attempt = reply.partition("|")
             if self.nodes[name].connected:
                 self.nodes[name].replies.append((int(attempt), _encode(answer)))
+
+    def _assign(self, name: str, assignment: protocol.Assignment) -> None:
+        node = self.nodes.get(name)
+        if node is not None and node.connected:
+            data = _encode(assignment)
+            node.down.append(data)
+            node.received.append(data)
 
     # --- commands -------------------------------------------------------------------
 
@@ -243,7 +244,7 @@ class SimCluster:
     def redelivered(self, target: Target, data: bytes, id_: str) -> CommandInput:
         """These bytes as control receives them now, with what its store knows."""
         at = target
-        stream = f"{at.kind}/{at.namespace}/{at.name}"
+        last = self._log.read_stream(target.key, limit=1, descending=True)
         return CommandInput(
             user="admin",
             target=target,
@@ -251,7 +252,7 @@ class SimCluster:
             data=data,
             reply="inbox",
             known=self.store_answers.get(id_),
-            known_version=self._versions.get(stream, 0),
+            known_version=last[0].version if last else 0,
         )
 
     def ask(
@@ -306,10 +307,22 @@ class SimCluster:
             for attempt, data in self._fates(node.replies):
                 moved = True
                 node.answer_sync(self.now, attempt, data)
-            for data in self._fates(node.down):
+            on_wire = len(node.down)
+            arrived = self._fates(node.down)
+            node.lost |= on_wire > len({*arrived}) + len(node.down)
+            for data in arrived:
                 moved = True
                 node.assign(self.now, data)
         return moved
+
+    def calm(self) -> None:
+        """Wires are good again. A broker loses messages to a kubelet only together
+        with its connection, so whoever lost one connects anew."""
+        self.faults = None
+        for node in self.nodes.values():
+            if node.lost and node.connected:
+                node.connect(self.now)
+            node.lost = False
 
     def _fates(self, wire: list[Any]) -> list[Any]:
         """What arrives of a wire's messages; what is delayed stays on it."""

@@ -1,0 +1,170 @@
+"""The readers' process: open the log, fold it, and answer questions over NATS.
+
+1. A log that nobody has created yet, and a broker that does not answer yet, are waited
+   for. Neither ends the process later either: answers then speak for what is folded.
+2. Nothing is answered before the log has been folded once to its end.
+3. TERM or INT end it. So does what cannot get better by waiting: a damaged log, a
+   login that is refused.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Final, TypeVar
+
+import msgspec
+
+from adapters import eventstore, nats_wire
+from adapters.eventlog import EventLog
+from domain import errors
+from gateway import micro
+from gateway.reader import PAGE_ROWS, POLL_SECONDS, Reader
+from gateway.service import WAIT_SECONDS, Service
+
+CONNECTION_NAME: Final = "rollbook-api"
+WATCH_SECONDS: Final = 0.5
+CONNECT_SECONDS: Final = 5.0
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a reader is told. Durations in seconds."""
+
+    nats_url: str
+    user: str
+    secret: str
+    store_url: str
+    version: str = ""
+    poll_seconds: float = POLL_SECONDS
+    wait_seconds: float = WAIT_SECONDS
+    page_rows: int = PAGE_ROWS
+
+    def __repr__(self) -> str:
+        return f"ApiSettings({self.user} at {self.nats_url})"  # never the secret
+
+
+async def run(
+    settings: ApiSettings,
+    *,
+    stop: asyncio.Event | None = None,
+    ready: Callable[[], None] | None = None,
+) -> None:
+    """Answers until `stop` is set (default: TERM or INT); then everything is closed.
+
+    `ready` is called once, when questions are answered. Raises `Permanent` where it
+    makes no sense to go on.
+    """
+    if stop is None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    work = asyncio.create_task(_serve(settings, ready))
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+    finally:
+        for task in (work, stopped):
+            task.cancel()
+        await asyncio.gather(work, stopped, return_exceptions=True)
+
+
+async def _serve(settings: ApiSettings, ready: Callable[[], None] | None) -> None:
+    """Works until it is cancelled, and closes what it has opened."""
+    async with contextlib.AsyncExitStack() as undo:
+        reader = Reader(await _opened(settings), page_rows=settings.page_rows)
+        undo.push_async_callback(reader.close)
+        await _first_fold(reader)
+        service = Service(reader, wait_seconds=settings.wait_seconds)
+        counters = nats_wire.Counters()
+        client = await _patiently(lambda: _connected(settings, counters))
+        undo.push_async_callback(nats_wire.close, client)
+
+        async def heard(_message: nats_wire.Msg) -> None:
+            reader.control_heard_at = time.time()
+            reader.wake()
+
+        await client.subscribe(nats_wire.COMMITTED, cb=heard)
+        endpoints = await micro.serve(client, service, settings.version)
+        undo.push_async_callback(endpoints.close)
+        _log.info("answering at position %d", reader.position)
+        if ready is not None:
+            ready()
+        await _until_one_ends(reader.follow(settings.poll_seconds), _watch(client))
+
+
+async def _opened(settings: ApiSettings) -> EventLog:
+    """The log, as soon as there is one."""
+    url = settings.store_url
+
+    async def open_it() -> EventLog:
+        return await asyncio.to_thread(eventstore.open_log, url, read_only=True)
+
+    return await _patiently(open_it)
+
+
+async def _connected(
+    settings: ApiSettings, counters: nats_wire.Counters
+) -> nats_wire.Client:
+    return await nats_wire.connect(
+        settings.nats_url,
+        settings.user,
+        settings.secret,
+        CONNECTION_NAME,
+        timeout=CONNECT_SECONDS,
+        counters=counters,
+    )
+
+
+async def _first_fold(reader: Reader) -> None:
+    """Folds the log to its end. What it leaves behind lives as long as the process:
+    the collector need not look at it again and again, neither now nor later."""
+    gc.disable()
+    try:
+        await _patiently(reader.catch_up)
+    finally:
+        gc.enable()
+    gc.collect()
+    gc.freeze()
+
+
+async def _watch(client: nats_wire.Client) -> None:
+    """Returns never; raises `Permanent` when the broker has ended the connection."""
+    while not client.is_closed:  # noqa: ASYNC110  # there is nothing to wait for
+        await asyncio.sleep(WATCH_SECONDS)
+    raise errors.Permanent(
+        "the NATS server has ended the connection for good: is the login still known?"
+    )
+
+
+async def _until_one_ends(*parts: Coroutine[None, None, None]) -> None:
+    """Runs all of them; raises what ended the first, and ends the others."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """What `work` returns, asked again as long as it is `Transient`."""
+    told = ""
+    while True:
+        try:
+            return await work()
+        except errors.Transient as error:
+            if str(error) != told:
+                _log.info("waiting: %s", error)
+                told = str(error)
+            await asyncio.sleep(error.delay)

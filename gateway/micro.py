@@ -1,0 +1,86 @@
+"""The service on the broker: `nats micro ls` finds it, and any user may ask it.
+
+1. Each verb is an endpoint of the NATS service API. Instances share a queue group, so
+   that each question is answered by one of them.
+2. A question is answered in a task of its own: one that waits holds up no other.
+3. An answer that cannot be sent (the broker is away, the asker's inbox is not one) is
+   counted; the asker asks again.
+"""
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import nats.errors
+from nats import micro
+from nats.micro.request import Request
+from nats.micro.service import Service as Micro
+
+from adapters import nats_wire
+from gateway.service import Service
+
+NAME: Final = "rollbook"
+DESCRIPTION: Final = "Answers questions about the cluster from its committed log."
+VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
+
+_log = logging.getLogger(__name__)
+
+
+class Endpoints:
+    """The endpoints of one service on one connection."""
+
+    def __init__(self, service: Service, micro_service: Micro) -> None:
+        self._service = service
+        self._micro = micro_service
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def handler(self, verb: str) -> Callable[[Request], Awaitable[None]]:
+        """What takes the questions of one verb."""
+
+        async def handle(request: Request) -> None:
+            task = asyncio.create_task(self._answer(verb, request))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        return handle
+
+    async def close(self) -> None:
+        """Afterwards nothing is taken any more, and what was taken has ended."""
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await self._micro.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _answer(self, verb: str, request: Request) -> None:
+        found = await self._service.answer(verb, request.data)
+        try:
+            await request.respond(found)
+        except (nats.errors.Error, OSError, ValueError) as error:
+            self._service.counters["unsent"] += 1
+            _log.info("an answer to %s was not sent: %s", verb, error)
+
+
+async def serve(
+    client: nats_wire.Client, service: Service, version: str = ""
+) -> Endpoints:
+    """Afterwards the questions of every verb are answered, until `close`."""
+    found = VERSION.match(version)
+    added = await micro.add_service(
+        client,
+        name=NAME,
+        version=found[0] if found else "0.0.0",
+        description=DESCRIPTION,
+    )
+    endpoints = Endpoints(service, added)
+    for verb in service.verbs:
+        await added.add_endpoint(
+            name=verb,
+            subject=nats_wire.query_subject(verb),
+            handler=endpoints.handler(verb),
+        )
+    await client.flush()
+    return endpoints
