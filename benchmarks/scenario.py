@@ -37,7 +37,7 @@ PODS_PER_NODE: Final = 110
 SURGE: Final = 4
 """25 %: one more pod for each four, and one fewer available."""
 
-PATIENCE_SECONDS: Final = 180.0
+PATIENCE_SECONDS: Final = 60.0
 """Guards against hanging; no figure depends on it."""
 _LOOK_SECONDS: Final = 0.25
 _QUIET_SECONDS: Final = 0.4
@@ -282,8 +282,8 @@ class _Load:
         """A node's report that a pod is gone, each until the replacement's commit.
 
         Nothing makes a chosen hollow pod die, so the report is published here, with the
-        login of the pod's node, in the words of its kubelet. Afterwards the node is
-        told to begin a new incarnation, which sets its real kubelet right again.
+        login of the pod's node, in the words of its kubelet. `_begin_anew` then sets
+        the node's real kubelet right again, which knows nothing of this death.
         """
         found = []
         for key in self._victims():
@@ -354,12 +354,27 @@ class _Load:
         )
 
     async def _begin_anew(self, connection: nats_wire.Client, node: str) -> None:
-        request = protocol.SyncRequest(
-            boot_id=uuid.uuid4().hex, node=self._audit.nodes[node].info
+        """Afterwards the node's kubelet has fetched its list, in a life of its own.
+
+        A sync by another boot ends the incarnation whose reports were overtaken here.
+        A report of that incarnation then makes control tell the kubelet to sync.
+        """
+        room = self._audit.nodes[node]
+        request = protocol.SyncRequest(boot_id=uuid.uuid4().hex, node=room.info)
+        answer = await connection.request(
+            nats_wire.sync_subject(node),
+            msgspec.json.encode(request),
+            timeout=PATIENCE_SECONDS,
         )
-        await connection.request(
-            nats_wire.sync_subject(node), msgspec.json.encode(request), timeout=30
+        granted = msgspec.json.decode(answer.data, type=protocol.SyncReply).incarnation
+        late = protocol.Report(incarnation=granted - 1, sequence=_FORGED_SEQUENCE)
+        await connection.publish(
+            nats_wire.report_subject(node), msgspec.json.encode(late)
         )
+        async with self._patience(f"the kubelet of {node} to sync again"):
+            while room.incarnation <= granted:
+                await self._commits.next()
+                self._audit.advance()
 
     # --- around them ----------------------------------------------------------------
 

@@ -12,6 +12,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -23,6 +25,7 @@ DRIVER: Final = "benchmark"
 """The name of this process among those that are measured."""
 _STOP_SECONDS: Final = 90.0
 _KIB: Final = 1024
+_SYNCS: Final = 101
 
 
 class System:
@@ -149,7 +152,7 @@ def running(folder: Path, nodes: int, store: str) -> Iterator[System]:
 
 
 def machine() -> dict[str, str]:
-    """What the figures were measured on."""
+    """What the figures were measured on, the disk of temporary files included."""
     from adapters.nats_server import find_binary
 
     version = subprocess.run(
@@ -164,6 +167,7 @@ def machine() -> dict[str, str]:
         "python": sys.version.split()[0],
         "nats-server": version.rpartition("v")[2],
         "sqlite": sqlite3.sqlite_version,
+        "disk sync": f"p50 {_sync_milliseconds():.2f} ms for 4 KiB and fdatasync",
         "load": f"{os.getloadavg()[0]:.1f} before the first run",
     }
 
@@ -174,6 +178,18 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return os.uname().machine
+
+
+def _sync_milliseconds() -> float:
+    """What durability costs here: a disk in memory would flatter every figure."""
+    times = []
+    with tempfile.TemporaryFile(buffering=0) as file:
+        for _ in range(_SYNCS):
+            begun = time.perf_counter()
+            file.write(b"\0" * 4096)
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - begun)
+    return sorted(times)[_SYNCS // 2] * 1000
 
 
 def _high_water(pid: int) -> int:

@@ -40,15 +40,13 @@ def documents(folder: Path) -> dict[str, str]:
 
 def stale(folder: Path) -> list[str]:
     """The files of `folder` that are not what the code generates, sorted."""
-    wanted = documents(folder)
-    differing = {name for name, text in wanted.items() if _read(folder / name) != text}
-    return sorted(differing | leftovers(folder, wanted))
+    return _differing(folder, documents(folder))
 
 
 def write(folder: Path) -> list[str]:
     """Afterwards nothing in `folder` is stale; the files that were changed, sorted."""
     wanted = documents(folder)
-    changed = stale(folder)
+    changed = _differing(folder, wanted)
     for name in changed:
         path = folder / name
         if name in wanted:
@@ -59,12 +57,6 @@ def write(folder: Path) -> list[str]:
     return changed
 
 
-def leftovers(folder: Path, wanted: dict[str, str]) -> set[str]:
-    """The schemas that nobody generates any more."""
-    there = {f"{SCHEMAS}/{path.name}" for path in (folder / SCHEMAS).glob("*.json")}
-    return there - wanted.keys()
-
-
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -73,14 +65,29 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--folder", type=Path, default=FOLDER, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.check:
-        found = stale(options.folder)
+    try:
+        return _run(options.folder, check=options.check)
+    except ValueError as error:
+        print(f"cannot write the documents: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(folder: Path, *, check: bool) -> int:
+    if check:
+        found = stale(folder)
         for name in found:
             print(f"stale: {name}; run `make docs`")
         return 1 if found else 0
-    for name in write(options.folder):
+    for name in write(folder):
         print(f"wrote {name}")
     return 0
+
+
+def _differing(folder: Path, wanted: dict[str, str]) -> list[str]:
+    """The files that are not as wanted, and the schemas that nobody wants any more."""
+    there = {f"{SCHEMAS}/{path.name}" for path in (folder / SCHEMAS).glob("*.json")}
+    differing = {name for name, text in wanted.items() if _read(folder / name) != text}
+    return sorted(differing | (there - wanted.keys()))
 
 
 def _read(path: Path) -> str | None:

@@ -201,6 +201,17 @@ class SyncReply(Message, frozen=True, kw_only=True):
     error: str = ""
 
 
+class Pulse(Message, frozen=True, kw_only=True):
+    """`rollbook.committed`: everything up to `position` is on disk.
+
+    Sent after each step that made events, and every two seconds with `counters`: what
+    control has refused, dropped or seen repeated since its start, by name.
+    """
+
+    position: int
+    counters: dict[str, int] = {}
+
+
 # --- users ↔ control --------------------------------------------------------------
 
 

@@ -183,13 +183,15 @@ class StatusQuery(Query, frozen=True, kw_only=True):
 
 class StatusAnswer(Message, frozen=True, kw_only=True):
     """`position` is folded, `committed` is the store's last; `unreadable` events
-    were set aside. `counts` is the number of objects by kind."""
+    were set aside. `counts` is the number of objects by kind, `counters` what control
+    has refused or dropped since its start."""
 
     position: int = 0
     committed: int = 0
     unreadable: int = 0
     started_at: float = 0.0
     counts: dict[str, int] = {}
+    counters: dict[str, int] = {}
     nodes_ready: int = 0
     control_heard_at: float = 0.0
     error: QueryError | None = None

@@ -87,9 +87,8 @@ async def _serve(settings: ApiSettings, ready: Callable[[], None] | None) -> Non
         client = await _patiently(lambda: _connected(settings, counters))
         undo.push_async_callback(nats_wire.close, client)
 
-        async def heard(_message: nats_wire.Msg) -> None:
-            reader.control_heard_at = time.time()
-            reader.wake()
+        async def heard(message: nats_wire.Msg) -> None:
+            reader.hear(message.data, time.time())
 
         await client.subscribe(nats_wire.COMMITTED, cb=heard)
         endpoints = await micro.serve(client, service, settings.version)

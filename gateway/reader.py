@@ -21,11 +21,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+import msgspec
+
 from adapters.eventlog import EventLog, Row
 from domain import catalogue, command, errors, names
 from domain.catalogue import Unreadable
 from domain.events import Recorded
-from domain.protocol import Answer
+from domain.protocol import Answer, Pulse
 from projections.cluster import Cluster
 from projections.happenings import Happenings
 
@@ -36,6 +38,7 @@ UNREADABLE_KEPT: Final = 1_000
 
 T = TypeVar("T")
 Item = Recorded | Unreadable
+_PULSE: Final = msgspec.json.Decoder(Pulse)
 _log = logging.getLogger(__name__)
 
 
@@ -61,6 +64,8 @@ class Reader:
         """The store's last position, when it was last asked."""
         self.control_heard_at = 0.0
         """When the writer was last heard, seconds since the epoch; 0 for never."""
+        self.control_counters: dict[str, int] = {}
+        """What the writer has refused or dropped since its start."""
         self.restarts = 0
         """How often the log had gone back (rule 5)."""
         self._begin()
@@ -116,6 +121,18 @@ class Reader:
         return await loop.run_in_executor(self._thread, question, self._source)
 
     # --- the fold -------------------------------------------------------------------
+
+    def hear(self, data: bytes, now: float) -> None:
+        """A pulse of the writer: it lives, and there may be something new."""
+        try:
+            pulse = _PULSE.decode(data)
+        except msgspec.MsgspecError:
+            _log.warning("what came as a pulse of control is none")
+            return
+        self.control_heard_at = now
+        if pulse.counters:
+            self.control_counters = pulse.counters
+        self.wake()
 
     def wake(self) -> None:
         """There may be something new: `follow` looks at once."""

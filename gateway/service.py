@@ -185,6 +185,7 @@ class Service:
                 "node": len(cluster.actual.node_list),
                 "event": len(reader.happenings),
             },
+            counters=reader.control_counters,
             nodes_ready=sum(use.ready for use in cluster.actual.node_list),
             control_heard_at=reader.control_heard_at,
         )

@@ -17,11 +17,14 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import psutil
+
+from kubelet import reaper
 
 _PR_SET_PDEATHSIG: Final = 1
 OUTPUT_MAX: Final = 64 * 1024
@@ -203,6 +206,24 @@ def created(pid: int) -> float:
 def is_same(pid: int, start_time: float) -> bool:
     """Whether `pid` is still the process that started at `start_time`."""
     return start_time > 0 and abs(created(pid) - start_time) < 0.02
+
+
+def start_reaper(mark: str) -> subprocess.Popen[bytes]:
+    """A process that kills all that carries `mark` when this process has ended."""
+    return subprocess.Popen(
+        [sys.executable, "-S", "-E", reaper.__file__, mark],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def end_reaper(process: subprocess.Popen[bytes], mark: str) -> None:
+    """Does its work here and now, and ends it."""
+    reaper.kill_all(mark)
+    process.kill()
+    process.communicate()
 
 
 def kill_group(pid: int, start_time: float) -> None:

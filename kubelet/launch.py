@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from domain import podspec
-from kubelet import environment, images, runtime
+from kubelet import environment, images, reaper, runtime
 
 MARK: Final = "ROLLBOOK_POD_UID"
 HOST_IP: Final = "127.0.0.1"
@@ -32,14 +32,16 @@ def prepare(
     ip: str,
     root: Path,
     catalogue: images.Catalogue,
+    life: str,
 ) -> Launch:
     """How to start `spec`; afterwards `root` exists and holds the image's files.
+    `life` marks the process for the reaper of this kubelet.
 
     Raises `environment.ConfigError` for a reference to what is not there, and
     `ValueError` if there is nothing to run.
     """
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    extra = {MARK: sandbox.uid, "HOME": str(root)}
+    extra = {MARK: sandbox.uid, reaper.VARIABLE: life, "HOME": str(root)}
     command = spec.command + spec.args
     found = None if spec.command else catalogue.find(spec.image)
     if found is not None:

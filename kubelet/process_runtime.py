@@ -8,16 +8,18 @@
    there, and `ROLLBOOK_ADDRESS` of the container says where it really listens.
 4. Everything of a pod lies in one folder: `sandbox.json` (who runs, by pid and time of
    start), one folder per container with its working directory and logs.
-5. Pods die with their kubelet, also with one that is killed. What a former life left
-   all the same is killed by `open`. With `keep_pods` neither happens: the next life
-   adopts what it finds, and cannot know the exit codes of those.
+5. Pods die with their kubelet, also with one that is killed (`child.py`, `reaper.py`).
+   What a former life left all the same is killed by `open`. With `keep_pods` neither
+   happens: the next life adopts what it finds, and cannot know their exit codes.
 """
 
 import asyncio
 import os
 import platform
+import secrets
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
@@ -67,6 +69,8 @@ class ProcessRuntime:
         self._news = asyncio.Event()
         self._prober = probes.Prober()
         self._lock = -1
+        self._life = secrets.token_hex(16)
+        self._reaper: subprocess.Popen[bytes] | None = None
         self._addresses: addresses.Addresses | None = None
 
     # --- life ----------------------------------------------------------------------
@@ -83,9 +87,10 @@ class ProcessRuntime:
                 self._adopt(folder, record)
             return
         if left:
-            _end_former_life([record for _, record in left])
+            sandboxes.end_former_life([record for _, record in left], launch.MARK)
         for folder in pods.iterdir():
             shutil.rmtree(folder, ignore_errors=True)
+        self._reaper = child.start_reaper(self._life)
 
     async def close(self) -> None:
         """See `port.Runtime`."""
@@ -100,6 +105,8 @@ class ProcessRuntime:
             else:
                 await self._end(pod)
         await self._prober.close()
+        if self._reaper is not None:
+            child.end_reaper(self._reaper, self._life)
         if self._addresses is not None:
             self._addresses.close()
         if self._lock >= 0:
@@ -335,7 +342,12 @@ class ProcessRuntime:
     ) -> None:
         spec = pod.spec(run.name)
         plan = launch.prepare(
-            sandbox, spec, ip=pod.ip, root=run.root, catalogue=self._catalogue
+            sandbox,
+            spec,
+            ip=pod.ip,
+            root=run.root,
+            catalogue=self._catalogue,
+            life=self._life,
         )
         run.env, run.cwd = plan.env, plan.cwd
         self._open_log(run, attempt)
@@ -483,11 +495,3 @@ class ProcessRuntime:
     def _tell(self, fact: port.Observation) -> None:
         self._facts.append(fact)
         self._news.set()
-
-
-def _end_former_life(records: list[sandboxes.Record]) -> None:
-    """Kills what a former life of this node left running, and nothing else."""
-    for record in records:
-        for found in record.containers.values():
-            child.kill_group(found.pid, found.created)
-    child.kill_marked({record.uid for record in records}, launch.MARK)

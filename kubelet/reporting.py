@@ -5,6 +5,8 @@
 2. A report carries the full status of each dirty pod and all its unconfirmed notes.
    A full report carries every pod, and stays owed until it is confirmed.
 3. A pod whose removal was confirmed is forgotten.
+4. A confirmation speaks for one report only, not for those before it: one of them may
+   have been lost on the way while a later one came through.
 """
 
 import itertools
@@ -41,7 +43,6 @@ class Reporter:
         self.pods: dict[str, Pod] = {}
         self.node = node
         self.sequence = 0
-        self.confirmed = 0
         self.repeats = 0
         self.due = NEVER  # when something has been in flight for too long
         self._first = first
@@ -102,22 +103,20 @@ class Reporter:
 
     def restart(self) -> None:
         """A new incarnation: what was said under the old one does not count."""
-        self.confirmed = 0
         self._flying.clear()
         self.due = NEVER
 
     def confirm(self, now: float, sequence: int) -> None:
-        """Everything up to report `sequence` is safe; an impossible one is ignored."""
-        if not self.confirmed < sequence <= self.sequence:
+        """Report `sequence` is safe (rule 4); an impossible number changes nothing."""
+        flight = self._flying.pop(sequence, None)
+        if flight is None:
             return
-        self.confirmed = sequence
-        if self._full_sent <= sequence:
+        if self._full_sent == sequence:
             self._full_sent = 0
-        if self._node_sent <= sequence:
+        if self._node_sent == sequence:
             self._node_sent = 0
-        for number in [number for number in self._flying if number <= sequence]:
-            for uid in self._flying.pop(number)[1]:
-                self._confirm_pod(uid, number)
+        for uid in flight[1]:
+            self._confirm_pod(uid, sequence)
         self._delay = self._first
         self._plan(now)
 

@@ -127,3 +127,12 @@ def saved(folder: Path) -> list[tuple[Path, Record]]:
             continue
         found.append((path.parent, record))
     return found
+
+
+def end_former_life(records: list[Record], variable: str) -> None:
+    """Kills what a former life of this node left running, and nothing else: what is
+    recorded, and what carries the uid of a recorded pod in `variable`."""
+    for record in records:
+        for found in record.containers.values():
+            child.kill_group(found.pid, found.created)
+    child.kill_marked({record.uid for record in records}, variable)

@@ -12,15 +12,17 @@ async def draw(name: str, stages: AsyncIterator[Stage], *, color: bool) -> None:
     """Draw the stages as they come; afterwards the last sentence stands there."""
     console = Console(no_color=not color)
     columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        TextColumn("{task.fields[deployment]}", markup=False),
+        BarColumn(bar_width=24),
         MofNCompleteColumn(),
+        TextColumn("{task.description}", markup=False),
     )
     last = ""
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(name, total=None)
+        task = progress.add_task("", total=None, deployment=name)
         async for stage in stages:
             last = stage.text
             progress.update(task, completed=stage.available, total=stage.wanted)
-            progress.update(task, description=last)
+            short = last.partition("rollout to finish: ")[2] or last
+            progress.update(task, description=short)
     console.print(last, markup=False, highlight=False)

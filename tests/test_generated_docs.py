@@ -1,17 +1,18 @@
 """The generated documents are fresh, complete, and true to the code.
 
 1. Every event and every subject has its place; every example is read by its struct.
-2. A command line that is shown for NATS could be sent: its login may use the subject,
-   and its JSON is read by the struct of that subject.
-3. Each rule is shown to be able to fail, on a copy or on a planted text.
+2. Each rule is shown to be able to fail, on a copy or on a planted text.
+
+The command lines of docs/nats.md, the AsyncAPI document and the schemas have tests of
+their own, in tests/test_wire_docs.py.
 """
 
 import inspect
 import json
 import re
-import shlex
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +28,6 @@ from docs._generate import (
     machines,
     markdown,
     pages,
-    schemas,
     structs,
     wire,
 )
@@ -43,11 +43,13 @@ EVENT_IDS = [kind.__name__ for kind in catalogue.EVENTS]
 Document = dict[str, Any]
 
 
+@cache
 def page(name: str) -> str:
     """The text of a document."""
     return (DOCS / name).read_text("utf-8")
 
 
+@cache
 def asyncapi() -> Document:
     """docs/asyncapi.json, parsed."""
     found: Document = json.loads(page("asyncapi.json"))
@@ -117,6 +119,20 @@ def test_a_subject_without_a_place_is_an_error() -> None:
         pages.nats(text + "<!-- generated: nonsense -->\n<!-- end -->")
 
 
+def test_a_question_without_a_place_gets_one(copy: Path) -> None:
+    """A question is documented from the code alone until somebody writes about it."""
+    nats = copy / "nats.md"
+    text = page("nats.md")
+    section = re.compile(
+        r"### Question `status`\n.*?(?=<!-- generated: other)", re.DOTALL
+    )
+    nats.write_text(section.sub("", text), "utf-8")
+
+    assert generate.write(copy) == ["nats.md"]
+    assert "\n### Question `status`\n" in nats.read_text("utf-8")
+    assert "$ nats req rollbook.query.status '{}'" in nats.read_text("utf-8")
+
+
 # ── complete ──────────────────────────────────────────────────────────────────────────
 
 
@@ -172,17 +188,6 @@ def subject_functions() -> list[str]:
     return found
 
 
-def covers(pattern: str, subject: str) -> bool:
-    """Whether every subject that `subject` stands for is one of `pattern`'s."""
-    wanted, given = pattern.split("."), subject.split(".")
-    for number, token in enumerate(wanted):
-        if token == ">":
-            return len(given) > number
-        if number >= len(given) or token not in ("*", given[number]):
-            return False
-    return len(wanted) == len(given)
-
-
 def test_every_subject_is_documented() -> None:
     """Each subject that the code can make has a section and a channel."""
     documented = {each.subject for each in wire.channels()}
@@ -203,7 +208,7 @@ def test_permissions_and_subjects_agree(login: str) -> None:
     for pattern in (*allowed.publish, *allowed.subscribe):
         if pattern.startswith("rollbook."):
             loose = pattern.replace("worker-1", "x").replace("admin", "x")
-            assert any(covers(loose, channel) for channel in channels), pattern
+            assert any(wire.covers(loose, channel) for channel in channels), pattern
         shown = pattern.replace("worker-1", "NODE").replace("admin", "USER")
         assert f"`{shown}`" in page("nats.md")
 
@@ -313,254 +318,11 @@ def test_a_wrong_example_is_found(name: str, data: str) -> None:
     assert wrong_example(Example(name, data))
 
 
-# ── true: command lines ───────────────────────────────────────────────────────────────
-
-
-class Line(NamedTuple):
-    """A `nats pub`, `req` or `sub` of a document, taken apart."""
-
-    verb: str
-    subject: str
-    body: str
-    login: str
-    headers: dict[str, str]
-    stream: str
-
-
-def nats_lines(text: str) -> Iterator[Line]:
-    """The command lines for NATS in the console blocks of a document."""
-    for block in re.findall(r"^```console\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
-        for typed in re.split(r"^\$ ", block.replace("\\\n", " "), flags=re.MULTILINE):
-            words = shlex.split(typed)
-            if words and words[0] == "nats" and {"pub", "req", "sub"} & {*words}:
-                yield _line(words[1:])
-
-
-def _line(words: list[str]) -> Line:
-    plain: list[str] = []
-    options: dict[str, str] = {}
-    headers: dict[str, str] = {}
-    flags = {"-J", "--all", "--no-context"}
-    rest = iter(words)
-    for word in rest:
-        if word == "-H":
-            name, _, value = next(rest).partition(":")
-            headers[name] = value
-        elif word.startswith("-") and word not in flags:
-            options[word] = next(rest)
-        elif not word.startswith("-"):
-            plain.append(word)
-    verb, subject, body, *_ = [*plain, "", ""]
-    login = options.get("--user", "admin")
-    return Line(verb, subject, body, login, headers, options.get("--stream", ""))
-
-
-def wrong_lines(line: Line) -> Iterator[str]:
-    """What speaks against typing a line."""
-    allowed = nats_configuration.permissions(line.login)
-    if line.stream:
-        if line.stream not in {each.stream for each in wire.channels()}:
-            yield f"there is no stream {line.stream}"
-        return
-    may = allowed.subscribe if line.verb == "sub" else allowed.publish
-    if not any(covers(pattern, line.subject) for pattern in may):
-        yield f"{line.login} may not {line.verb} {line.subject}"
-    if line.verb == "sub":
-        return
-    for channel in wire.channels():
-        if covers(re.sub(r"\{\w+\}", "*", channel.subject), line.subject):
-            yield from _wrong_body(channel, line)
-            return
-    yield f"nobody listens at {line.subject}"
-
-
-def _wrong_body(channel: wire.Channel, line: Line) -> Iterator[str]:
-    kind: structs.Kind = channel.carries[0]
-    if channel.key == "command":
-        target = nats_subjects.parse_command_subject(line.subject)
-        body = command.VERBS.get((target.kind, target.verb))
-        if body is None:
-            yield f"{target.kind} has no verb {target.verb}"
-            return
-        kind = wire.command_message(body)
-    try:
-        message = msgspec.json.decode(line.body, type=kind)
-    except msgspec.MsgspecError as error:
-        yield f"{line.subject}: {error}"
-        return
-    for name in json.loads(line.body):
-        if name not in {each.encode_name for each in msgspec.structs.fields(kind)}:
-            yield f"{line.subject}: {kind.__name__} has no field {name}"
-    if channel.key == "command":
-        if line.headers.get("Nats-Msg-Id") != getattr(message, "id", None):
-            yield f"{line.subject}: the header and the message name different ids"
-        reply = line.headers.get("Rollbook-Reply", "")
-        if reply and not nats_subjects.safe_reply(line.login, reply):
-            yield f"{line.subject}: no answer is sent to {reply}"
-
-
-def test_every_nats_line_could_be_typed() -> None:
-    """Its login may use the subject, and its JSON is read there."""
-    lines = list(nats_lines(page("nats.md")))
-    complaints = [wrong for line in lines for wrong in wrong_lines(line)]
-
-    assert {line.verb for line in lines} == {"pub", "req", "sub"}
-    assert not complaints, "\n".join(["", *complaints])
-
-
-def test_every_subject_has_a_nats_line() -> None:
-    """For each channel there is a line that publishes to it or listens at it."""
-    lines = list(nats_lines(page("nats.md")))
-    for channel in wire.channels():
-        pattern = re.sub(r"\{\w+\}", "*", channel.subject)
-        shown = any(
-            covers(pattern, line.subject) or covers(line.subject, pattern)
-            for line in lines
-        )
-        assert shown, channel.subject
-
-
-@pytest.mark.parametrize(
-    "typed",
-    [
-        'pub rollbook.cmd.eve.default.deployment.nginx.pause \'{"id": "a"}\'',
-        'pub rollbook.cmd.admin.default.deployment.nginx.fly \'{"id": "a"}\'',
-        'pub -H Nats-Msg-Id:b rollbook.cmd.admin._.node.n.cordon \'{"id": "a"}\'',
-        'req rollbook.query.get \'{"kind": "deployment", "nameSpace": "a"}\'',
-        'req rollbook.query.get \'{"kind": "teapot"}\'',
-        "req rollbook.query.nonsense '{}'",
-        "sub rollbook.assign.worker-1",
-        "sub --stream EVENT",
-    ],
-)
-def test_a_wrong_nats_line_is_found(typed: str) -> None:
-    """A foreign login, a wrong verb, id, field, value, subject or stream is found."""
-    (line,) = nats_lines(f"```console\n$ nats {typed}\n```\n")
-
-    assert list(wrong_lines(line))
-
-
-# ── true: AsyncAPI and schemas ────────────────────────────────────────────────────────
-
-
-def resolve(document: Document, reference: str) -> object:
-    """What `#/…` names in `document`. Raises KeyError where it names nothing."""
-    node: object = document
-    for token in reference.removeprefix("#/").split("/"):
-        assert isinstance(node, dict)
-        node = node[token.replace("~1", "/").replace("~0", "~")]
-    return node
-
-
-def wrong_asyncapi(document: Document) -> Iterator[str]:
-    """What breaks the rules of AsyncAPI 3.0, as far as this document uses them."""
-    if document.get("asyncapi") != "3.0.0" or not {"title", "version"} <= {
-        *document.get("info", {})
-    }:
-        yield "it is not AsyncAPI 3.0.0 with a title and a version"
-    for reference in schemas.references(document, "#/"):
-        try:
-            resolve(document, f"#/{reference}")
-        except KeyError:
-            yield f"#/{reference} leads nowhere"
-            return
-    for key, channel in document["channels"].items():
-        names = set(re.findall(r"\{(\w+)\}", channel["address"] or ""))
-        if names != {*channel.get("parameters", {})}:
-            yield f"channel {key}: its parameters are not those of its address"
-    for key, operation in document["operations"].items():
-        yield from _wrong_operation(document, key, operation)
-
-
-def _wrong_operation(document: Document, key: str, given: Document) -> Iterator[str]:
-    if given["action"] not in ("send", "receive"):
-        yield f"operation {key}: its action is neither send nor receive"
-    for part in (given, given.get("reply")):
-        if part is None:
-            continue
-        prefix = part["channel"]["$ref"] + "/messages/"
-        for message in part["messages"]:
-            if not message["$ref"].startswith(prefix):
-                yield f"operation {key}: {message['$ref']} is not of its channel"
-        address = part.get("address")
-        if address is None:
-            continue
-        if resolve(document, part["channel"]["$ref"]) != {
-            **_channel(document, part),
-            "address": None,
-        }:
-            yield f"operation {key}: an answer has two addresses"
-        if not address["location"].startswith("$message.header#/"):
-            yield f"operation {key}: its answer's place is no runtime expression"
-
-
-def _channel(document: Document, part: Document) -> Document:
-    found = resolve(document, part["channel"]["$ref"])
-    assert isinstance(found, dict)
-    return found
-
-
-def test_the_asyncapi_document_is_sound() -> None:
-    """References lead somewhere, parameters and answers are what AsyncAPI asks for."""
-    document = asyncapi()
-
-    assert list(wrong_asyncapi(document)) == []
-    assert {each["action"] for each in document["operations"].values()} == {
-        "send",
-        "receive",
-    }
-
-
-def test_a_wrong_asyncapi_document_is_found() -> None:
-    """Each rule complains about a document that breaks it."""
-    spoilt = [asyncapi() for _ in range(5)]
-    spoilt[0]["asyncapi"] = "2.6.0"
-    del spoilt[1]["components"]["messages"]["Report"]
-    spoilt[2]["channels"]["report"]["parameters"]["pod"] = {}
-    spoilt[3]["operations"]["control-receiveReport"]["action"] = "publish"
-    spoilt[4]["channels"]["commandReply"]["address"] = "somewhere"
-
-    assert [bool(list(wrong_asyncapi(each))) for each in spoilt] == [True] * 5
-
-
-def test_messages_of_the_asyncapi_document_are_the_code_s() -> None:
-    """An example of each message is read by the struct of its payload."""
-    messages = asyncapi()["components"]["messages"]
-    bodies = {
-        f"{kind}-{verb}": wire.command_message(body)
-        for (kind, verb), body in command.VERBS.items()
-    }
-    kinds = {
-        **pages.known_structs(),
-        **{kind.__name__: wire.published(kind) for kind in catalogue.EVENTS},
-        **bodies,
-    }
-    for name, message in messages.items():
-        for example in message.get("examples", ()):
-            payload = msgspec.json.encode(example["payload"])
-            assert msgspec.json.decode(payload, type=kinds[name])
-
-
-def test_every_schema_stands_by_itself() -> None:
-    """Each file is of the 2020-12 dialect, and its references lead somewhere."""
-    paths = sorted((DOCS / "schemas").glob("*.json"))
-    for path in paths:
-        schema: Document = json.loads(path.read_text("utf-8"))
-        assert schema["$schema"] == schemas.DIALECT
-        for reference in schemas.references(schema, ""):
-            name, _, part = reference.partition("#")
-            if name:
-                assert (path.parent / name).exists(), f"{path.name}: {reference}"
-            elif part:
-                assert resolve(schema, reference), f"{path.name}: {reference}"
-    assert len(paths) > len(catalogue.EVENTS)
-
-
 # ── the pieces ────────────────────────────────────────────────────────────────────────
 
 
 class Sample(msgspec.Struct, kw_only=True, rename="camel"):
-    """A struct for the tests of this file."""
+    """A struct for the tests; `first_one` is a field, `second_one` is none."""
 
     first_one: int
     other: dict[str, tuple[str, ...]] | None = None
@@ -577,8 +339,15 @@ def test_fields_are_told_in_the_words_of_json() -> None:
     ]
 
 
+def test_docstrings_name_fields_as_in_json() -> None:
+    """A reader of JSON never sees the name that a field has in Python."""
+    assert structs.summary(Sample) == (
+        "A struct for the tests; `firstOne` is a field, `second_one` is none."
+    )
+
+
 def test_a_region_is_filled_and_the_rest_is_kept() -> None:
-    """Only what stands between the marks changes, and doing it twice changes nothing."""
+    """Only what stands between the marks changes; twice changes nothing more."""
     text = "by hand\n<!-- generated: a -->\nold\n<!-- end -->\nby hand\n"
     once = markdown.fill(text, lambda name: f"new {name}")
 

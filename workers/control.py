@@ -21,7 +21,7 @@ from adapters.clock import Clock, MonotoneClock
 from adapters.eventlog import EventLog, Row, Tracking
 from domain import catalogue, names
 from domain.errors import Permanent, Transient
-from domain.protocol import Answer, Assignment
+from domain.protocol import Answer, Assignment, Pulse
 from workers import loading, state
 from workers.decisions import Target
 from workers.intake import (
@@ -385,8 +385,9 @@ class Control:
             )
             await self._say(nats_wire.assign_subject(name), _ENCODER.encode(told))
 
-    async def _publish_committed(self) -> None:
-        await self._say(nats_wire.COMMITTED, b'{"position":%d}' % self.committed)
+    async def _publish_committed(self, counters: dict[str, int] | None = None) -> None:
+        pulse = Pulse(position=self.committed, counters=counters or {})
+        await self._say(nats_wire.COMMITTED, _ENCODER.encode(pulse))
 
     async def _pulse(self, client: nats_wire.Client) -> None:
         while True:
@@ -394,7 +395,11 @@ class Control:
                 raise Permanent(
                     "the NATS server has ended the connection of control for good"
                 )
-            await self._publish_committed()
+            counters = {
+                **self._state.counters,
+                "reports_dropped": self._mailbox.dropped,
+            }
+            await self._publish_committed(counters)
             if self._progress is not None:
                 self._progress(self.committed, self._state.cluster.position)
             await asyncio.sleep(PULSE_SECONDS)

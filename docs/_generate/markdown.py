@@ -81,10 +81,12 @@ def regions(text: str) -> list[str]:
 
 def fill(text: str, write: Callable[[str], str]) -> str:
     """`text` with each marked region written anew by `write(name)`."""
-    return _REGION.sub(
-        lambda found: f"{found['head']}\n{write(found['name'])}\n\n{found['tail']}",
-        text,
-    )
+
+    def filled(found: re.Match[str]) -> str:
+        body = write(found["name"])
+        return found["head"] + (f"\n{body}\n\n" if body else "") + found["tail"]
+
+    return _REGION.sub(filled, text)
 
 
 def _row(cells: Sequence[str]) -> str:

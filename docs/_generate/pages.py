@@ -1,6 +1,8 @@
 """The marked regions of docs/nats.md, and docs/environment.md."""
 
 import inspect
+from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -41,14 +43,14 @@ def environment() -> str:
 def nats(text: str) -> str:
     """docs/nats.md, its regions written anew. Raises ValueError for unknown ones."""
     channels = {f"channel {each.key}": each for each in wire.channels()}
-    writers = {
+    writers: dict[str, Callable[[], str]] = {
         "subjects": _subjects,
         "verbs": _verbs,
         "reasons": _reasons,
-        "event example": _event,
         "permissions": _permissions,
         "limits": _limits,
         "parts": _parts,
+        "other questions": lambda: "",
     }
 
     def write(name: str) -> str:
@@ -58,8 +60,13 @@ def nats(text: str) -> str:
             raise ValueError(f"docs/nats.md has an unknown region: {name}")
         return writers[name]()
 
-    filled = markdown.fill(text, write)
     missing = {*channels, *writers} - {*markdown.regions(text)}
+    others = [name for name in channels if name in missing and "query." in name]
+    writers["other questions"] = lambda: "\n\n".join(
+        _question(channels[name]) for name in others
+    )
+    missing -= {*others}
+    filled = markdown.fill(text, write)
     if missing:
         names = ", ".join(sorted(missing))
         raise ValueError(
@@ -93,6 +100,14 @@ def channel_section(channel: wire.Channel) -> str:
     for kind in channel.answers:
         parts += _struct(kind, role="the answer")
     return "\n\n".join(parts)
+
+
+def _question(channel: wire.Channel) -> str:
+    """A whole section, for a question that nobody has written about yet."""
+    body = wire.example(channel.carries[0]).decode().replace("'", "'\\''")
+    line = f"$ nats req {channel.subject} '{body}'"
+    heading = f"### {channel.title}"
+    return "\n\n".join([heading, channel_section(channel), f"```console\n{line}\n```"])
 
 
 def _struct(kind: structs.Kind, role: str = "the payload") -> list[str]:
@@ -151,11 +166,6 @@ def _verbs() -> str:
 def _reasons() -> str:
     rows = ([f"`{reason}`", str(code)] for reason, code in errors.CODES.items())
     return markdown.table(["reason", "code"], rows)
-
-
-def _event() -> str:
-    kind = next(each for each in catalogue.EVENTS if each.__name__.endswith("Scaled"))
-    return markdown.example("Published", wire.published_example(kind))
 
 
 def _permissions() -> str:
@@ -256,6 +266,7 @@ def _bytes(count: int | None) -> str:
     return f"{count} bytes"
 
 
+@cache
 def known_structs() -> dict[str, structs.Kind]:
     """The structs that examples are shown of, by the names in their markers."""
     kinds = [each for channel in wire.channels() for each in channel.carries]

@@ -8,6 +8,7 @@
 import ast
 import inspect
 import itertools
+import re
 import textwrap
 from functools import cache
 
@@ -45,9 +46,18 @@ def fields(kind: Kind) -> list[Field]:
 
 
 def words(kind: type) -> str:
-    """The docstring of a class, without its indentation; empty if it has none."""
+    """The docstring of a class, without its indentation; empty if it has none.
+
+    The fields that it names in backquotes are named as they stand in JSON.
+    """
     own = kind.__dict__.get("__doc__")
-    return inspect.cleandoc(own) if own else ""
+    text = inspect.cleandoc(own) if own else ""
+    if not issubclass(kind, msgspec.Struct):
+        return text
+    in_json = {each.name: each.encode_name for each in msgspec.structs.fields(kind)}
+    return re.sub(
+        r"`(\w+)`", lambda found: f"`{in_json.get(found[1], found[1])}`", text
+    )
 
 
 def summary(kind: type) -> str:

@@ -6,6 +6,7 @@
    code (`command.VERBS`, the structs of domain/queries.py, `catalogue.EVENTS`).
 """
 
+import re
 from functools import cache
 from typing import Final
 
@@ -89,13 +90,17 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def questions() -> dict[str, tuple[structs.Kind, structs.Kind]]:
-    """The verbs of queries, each with its question and its answer."""
+    """The verbs of queries, each with its question and its answer.
+
+    `XQuery` is answered with `XAnswer`; its docstring begins with its verb.
+    """
     found: dict[str, tuple[structs.Kind, structs.Kind]] = {}
     for name, kind in vars(queries).items():
         if _is_struct(kind) and issubclass(kind, queries.Query):
-            verb = name.removesuffix("Query").lower()
-            if verb:
-                found[verb] = kind, getattr(queries, f"{verb.capitalize()}Answer")
+            stem = name.removesuffix("Query")
+            told = re.match(r"`([\w-]+)`", structs.words(kind))
+            if stem and told:
+                found[told[1]] = kind, getattr(queries, f"{stem}Answer")
     return found
 
 
@@ -157,10 +162,22 @@ def bodies() -> list[structs.Kind]:
     return list(dict.fromkeys(command.VERBS.values()))
 
 
+def covers(pattern: str, subject: str) -> bool:
+    """Whether every subject that `subject` stands for is one of `pattern`'s."""
+    wanted, given = pattern.split("."), subject.split(".")
+    for number, each in enumerate(wanted):
+        if each == ">":
+            return len(given) > number
+        if number >= len(given) or each not in ("*", given[number]):
+            return False
+    return len(wanted) == len(given)
+
+
 def example(kind: structs.Kind) -> bytes:
     """An example of a struct of the wire, encoded."""
     if kind is Published:
-        return published_example(catalogue.EVENTS[-1])
+        shown = (each for each in catalogue.EVENTS if each.__name__.endswith("Scaled"))
+        return published_example(next(shown, catalogue.EVENTS[0]))
     return examples.encoded(kind)
 
 

@@ -6,6 +6,7 @@ The console script runs as a process of its own, on a real broker.
 import asyncio
 import json
 import re
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -225,11 +226,15 @@ async def test_a_rollout_is_watched_line_by_line(service: Service) -> None:
 
 
 async def test_a_watch_prints_what_changes(service: Service) -> None:
-    """The table first, then the row that changed, in the same columns."""
+    """The table first, then the row that changed, in the same columns.
+
+    Ctrl-C ends it without a word, with the status that shells expect.
+    """
     with_nginx(service)
     process = await asyncio.create_subprocess_exec(
         str(ROLLBOOK), "get", "pods", "-w", "--context", str(service.context_file),
         stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
     try:
@@ -242,9 +247,14 @@ async def test_a_watch_prints_what_changes(service: Service) -> None:
                 await service.commit(20)
                 await asyncio.sleep(0.05)
             assert await reading == b"web-2   1         9s\n"
+            process.send_signal(signal.SIGINT)
+            _, err = await process.communicate()
     finally:
-        process.terminate()
-        await process.wait()
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+    assert (process.returncode, err) == (130, b"")
 
 
 async def test_logs_of_a_deployment_are_those_of_a_pod(service: Service) -> None:

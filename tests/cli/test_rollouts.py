@@ -1,8 +1,10 @@
 """How far a rollout is, and which pods may leave a node: pure tables."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
-from rollbook import draining, rollouts
+from rollbook import draining, progress, rollouts
 from rollbook.conditions import Object
 from rollbook.failures import Failure
 
@@ -148,3 +150,20 @@ def test_a_finished_pod_always_goes() -> None:
 
     assert (choice.refusal, choice.warning) == ("", "")
     assert [each.name for each in choice.evict] == ["a"]
+
+
+async def _stages() -> AsyncIterator[rollouts.Stage]:
+    for found in (deployment(updated=2), deployment()):
+        yield rollouts.stage(found)
+
+
+@pytest.mark.asyncio
+async def test_the_bar_leaves_the_last_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The bar itself is gone in the end; what stays is what a pipe would have got."""
+    await progress.draw("web", _stages(), color=False)
+
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        'deployment "web" successfully rolled out'
+    )

@@ -222,7 +222,7 @@ def answers_of(sim: SimCluster) -> Sequence[protocol.Answer]:
 
 @pytest.mark.asyncio
 async def test_an_answer_is_found_by_its_id_however_old_it_is() -> None:
-    """L2: the newest are kept, the others are read from their stream; the refused too."""
+    """L2: the newest are kept, the others read from their stream; refused ones too."""
     sim = rolled_out()
     sim.ask("deployment", "nothere", "scale", {"replicas": 1})
     reader = await Written(sim).folded(answers_kept=1)

@@ -108,6 +108,7 @@ def synced(*pods: str) -> Scene:
     scene = Scene().connect().sync(run=tuple(run(uid) for uid in pods))
     scene.saw(*(status(uid) for uid in pods))
     scene.after(0.2)
-    scene.assign(10, 10, confirmed=scene.agent.sequence)
+    for sequence in range(1, scene.agent.sequence + 1):
+        scene.assign(10, 10, confirmed=sequence)
     assert scene.agent.unconfirmed == frozenset()
     return scene

@@ -294,6 +294,19 @@ def test_a_confirmation_of_an_older_status_is_not_one_of_the_newer() -> None:
     assert [pod.reason for pod in repeated] == ["newer"]
 
 
+def test_a_confirmation_says_nothing_about_the_reports_before_it() -> None:
+    """Report 2 was lost, report 3 about another pod came through: 2 is repeated."""
+    scene = synced("a", "b")
+    scene.now += 1
+    scene.saw(status("a", ready=False))
+    scene.now += 0.5
+    scene.saw(status("b", ready=False))
+    scene.assign(10, 10, confirmed=scene.agent.sequence)
+    assert scene.agent.unconfirmed == {"a"}
+    repeated = [p.uid for r in reports(scene.after(2)) for p in r.pods]
+    assert repeated == ["a"]
+
+
 def test_an_older_confirmation_does_not_forget_a_removal() -> None:
     """Report 2 is confirmed, report 3 with the last word was lost: it is repeated."""
     scene = synced("a")

@@ -348,16 +348,30 @@ def former_life(folder: Path, keep: str) -> tuple[int, int]:
 
 
 async def test_pods_die_with_a_killed_kubelet(tmp_path: Path) -> None:
-    """The kubelet gets -9, its pod dies with it; the next life ends the rest."""
+    """The kubelet gets -9: its pod and the pod's children die, the folder is free."""
     pod, child = await asyncio.to_thread(former_life, tmp_path, "bound")
     await gone(pod)
+    await gone(child)
     ports = make(tmp_path)
     await ports.open()
-    try:
-        await gone(child)
-        assert ports.list() == ()
-    finally:
-        await ports.close()
+    assert ports.list() == ()
+    assert list((tmp_path / "node" / "pods").iterdir()) == []
+    await ports.close()
+
+
+async def test_what_a_former_life_left_is_ended(tmp_path: Path) -> None:
+    """Without the reaper too: the next life finds it by its mark and ends it."""
+    folder = tmp_path / "node" / "pods" / "x"
+    folder.mkdir(parents=True)
+    (folder / "sandbox.json").write_text('{"uid":"left-1","ip":"127.2.0.2"}')
+    left = await asyncio.create_subprocess_exec(
+        "sleep", "1000", env={"ROLLBOOK_POD_UID": "left-1", "PATH": os.defpath}
+    )
+    ports = make(tmp_path)
+    await ports.open()
+    await ports.close()
+    async with asyncio.timeout(GUARD):
+        assert await left.wait() == -signal.SIGKILL
 
 
 async def test_a_stranger_with_the_same_pid_is_left_alone(tmp_path: Path) -> None:

@@ -458,7 +458,9 @@ def rolling(surge: int | str, unavailable: int | str) -> dict[str, object]:
     }
 
 
-def everything(steps: Iterable[Callable[[SimCluster], object]], sim: SimCluster) -> None:
+def everything(
+    steps: Iterable[Callable[[SimCluster], object]], sim: SimCluster
+) -> None:
     """Takes all steps, and settles after each."""
     for each in steps:
         each(sim)

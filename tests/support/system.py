@@ -35,17 +35,18 @@ class System:
 
     def start(self) -> None:
         """Afterwards the ready line was said."""
-        self._process = subprocess.Popen(
-            [
-                str(SCRIPT),
-                *("up", "--data", str(self.folder), "--store", self.store),
-                *self.options,
-            ],
-            stdout=subprocess.PIPE,
-            stderr=(self.folder.parent / f"{self.folder.name}.err").open("a"),
-            text=True,
-            start_new_session=True,
-        )
+        with (self.folder.parent / f"{self.folder.name}.err").open("a") as errors:
+            self._process = subprocess.Popen(
+                [
+                    str(SCRIPT),
+                    *("up", "--data", str(self.folder), "--store", self.store),
+                    *self.options,
+                ],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+            )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line.startswith("ready"), f"{line!r}\n{self.errors()}"

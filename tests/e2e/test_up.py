@@ -1,0 +1,105 @@
+"""`rollbook up`: ready, used, stopped; and what an idle cluster writes."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from domain.node import ReportsCounted
+from tests.support.system import System, eventually, running
+
+IDLE_SECONDS = 60.0
+
+
+@pytest.mark.e2e
+def test_ctrl_c_ends_every_process_that_it_started(tmp_path: Path) -> None:
+    """After INT no process is left, no pod's process either, and the status is 0."""
+    system = System(tmp_path / "c", "--nodes", "2")
+    system.folder.mkdir()
+    system.start()
+    try:
+        system.cli("create", "deployment", "web", "--image=nginx:1.9.1")
+        system.cli("rollout", "status", "deployment/web", "--timeout=60s")
+        pids = json.loads((system.folder / "processes.json").read_text())
+        family = [psutil.Process(pids["up"])]
+        family += family[0].children(recursive=True)
+        # The broker, control, api, two kubelets, and the pod's web server.
+        assert len(family) >= 7, family
+        family[0].send_signal(signal.SIGINT)
+        _, alive = psutil.wait_procs(family[1:], timeout=60)
+    finally:
+        status = system.stop()
+
+    assert not alive
+    assert status == 0
+
+
+@pytest.mark.e2e
+def test_what_is_killed_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Even a kill −9 of the supervisor ends its processes: the kernel tells them."""
+    system = System(tmp_path / "c", "--nodes", "1")
+    system.folder.mkdir()
+    system.start()
+    try:
+        supervisor = psutil.Process(system.pid("up"))
+        family = supervisor.children(recursive=True)
+        supervisor.kill()
+        _, alive = psutil.wait_procs(family, timeout=60)
+    finally:
+        system.stop()
+
+    assert not alive
+
+
+@pytest.mark.e2e
+def test_one_folder_is_one_cluster(tmp_path: Path) -> None:
+    """A second `up` on the same folder is refused in a sentence, and harms nothing."""
+    with running(tmp_path / "c", "--nodes", "1") as system:
+        said = system.cli("up", "--data", str(system.folder), ok=False)
+
+        assert "another `rollbook up` runs" in said
+        assert "No resources found" in system.cli("get", "pods", ok=False)
+
+
+@pytest.mark.e2e
+def test_two_clusters_run_side_by_side(tmp_path: Path) -> None:
+    """Two folders are two clusters: neither sees the other's objects."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    with running(one, "--nodes", "1") as first, running(two, "--nodes", "1") as second:
+        first.cli("create", "deployment", "web", "--image=nginx:1.9.1")
+
+        assert "web" in first.cli("get", "deployments")
+        assert "No resources found" in second.cli("get", "deployments", ok=False)
+
+
+@pytest.mark.e2e
+def test_an_idle_cluster_writes_nothing(tmp_path: Path) -> None:
+    """100 nodes with heartbeats, a settled Deployment: in a minute no event but
+    `ReportsCounted` (L1: when desired equals actual nothing is emitted)."""
+    options = ("--runtime", "hollow", "--nodes", "100")
+    with running(tmp_path / "c", *options) as system:
+        system.cli("create", "deployment", "web", "--image=nginx", "--replicas=50")
+        system.cli("rollout", "status", "deployment/web", "--timeout=60s")
+        eventually(lambda: _counts(system) == (100, 50), "100 nodes, 50 pods ready")
+        before = len(system.events())
+        time.sleep(IDLE_SECONDS)
+        written = system.events()[before:]
+
+    assert all(isinstance(event.event, ReportsCounted) for event in written), [
+        (event.position, event.stream, type(event.event).__name__) for event in written
+    ]
+
+
+def _counts(system: System) -> tuple[int, int]:
+    nodes = json.loads(system.cli("get", "nodes", "-o", "json"))["items"]
+    ready = sum(
+        condition["status"] == "True"
+        for node in nodes
+        for condition in node["status"]["conditions"]
+        if condition["type"] == "Ready"
+    )
+    web = json.loads(system.cli("get", "deployment", "web", "-o", "json"))
+    return ready, web["status"].get("availableReplicas", 0)
