@@ -214,7 +214,7 @@ class _Load:
         """From the command until RolloutCompleted was seen in the committed log."""
         share = self._pods // SURGE
         if name != "create":
-            self._audit.bounds(self._pods - share, self._pods + share + 1)
+            self._audit.bounds(self._pods - share, self._pods - -self._pods // SURGE)
         before, position = self._system.cpu(), self._audit.position
         begun = time.perf_counter()
         answer = await ask()

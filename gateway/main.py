@@ -91,7 +91,9 @@ async def _serve(settings: ApiSettings, ready: Callable[[], None] | None) -> Non
             reader.hear(message.data, time.time())
 
         await client.subscribe(nats_wire.COMMITTED, cb=heard)
-        endpoints = await micro.serve(client, service, settings.version)
+        endpoints = await micro.serve(
+            client, service.verbs, service.answer, settings.version
+        )
         undo.push_async_callback(endpoints.close)
         _log.info("answering at position %d", reader.position)
         if ready is not None:

@@ -84,14 +84,14 @@ class Reader:
         """Everything up to here is folded, and it is the end of a step."""
         return self.cluster.position
 
-    async def wait_for(self, position: int, timeout: float) -> bool:  # noqa: ASYNC109
-        """Whether `position` is folded, at the latest after `timeout` seconds."""
+    async def wait_for(self, position: int, seconds: float) -> bool:
+        """Whether `position` is folded, at the latest after `seconds`."""
         if self.position >= position:
             return True
         self.wake()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiters, (position, next(self._tickets), future))
-        await asyncio.wait([future], timeout=timeout)
+        await asyncio.wait([future], timeout=seconds)
         if future.done():
             return True
         future.cancel()

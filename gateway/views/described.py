@@ -1,6 +1,7 @@
 """The texts of `describe` for Deployments, ReplicaSets and pods (spec 6.12)."""
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from domain import deployment, labels, pod, podspec, replicaset
 from gateway.views import deployments, pods, podstates, podtemplates, replicasets, tabs
@@ -8,6 +9,9 @@ from gateway.views.durations import age, human
 from gateway.views.podtemplates import Lines, annotation_lines, joined, label_lines
 from gateway.views.scene import NONE, Scene
 from projections.happenings import Happening
+
+EVENTS_MAX: Final = 100
+"""So many lines of what happened are shown: the newest."""
 
 
 def of_deployment(at: Scene, held: deployment.Deployment) -> str:
@@ -58,12 +62,14 @@ def condition_lines(rows: Iterable[tuple[str, str, str]]) -> Lines:
 
 
 def _events(at: Scene, happened: Sequence[Happening]) -> Lines:
+    newest = happened[-EVENTS_MAX:]
+    left_out = len(happened) - len(newest)
     yield from (
-        "Events:",
+        f"Events:  ({left_out} earlier ones are not shown)" if left_out else "Events:",
         "  Type\tReason\tAge\tFrom\tMessage",
         "  ----\t------\t----\t----\t-------",
     )
-    for held in happened:
+    for held in newest:
         seen = age(held.at, at.now)
         message = held.message.strip()
         yield f"  {held.type}\t{held.reason}\t{seen}\t{held.source}\t{message}"

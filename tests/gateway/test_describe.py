@@ -319,6 +319,20 @@ async def test_an_object_without_events_says_so() -> None:
 
 
 @pytest.mark.asyncio
+async def test_what_happened_long_ago_is_counted_and_not_shown() -> None:
+    """A ReplicaSet of many pods has more lines than anybody reads: the newest stay."""
+    room = {"cpu": "64", "memory": "64Gi", "pods": "200"}
+    sim = SimCluster(nodes=1, allocatable=room)
+    sim.ask("deployment", "web", "create", {"manifest": manifest(replicas=103)})
+    (held,) = sim.cluster.desired.replicasets.values()
+    found = (await text(sim, "replicaset", held.name, sim.now)).rstrip("\n").split("\n")
+    assert "Events:  (3 earlier ones are not shown)" in found
+    last = [*sim.cluster.actual.pods.values()][-1]
+    assert found[-1].endswith(f"Created pod: {last.name}")
+    assert sum("SuccessfulCreate" in line for line in found) == described.EVENTS_MAX
+
+
+@pytest.mark.asyncio
 async def test_the_template_of_a_revision_has_literal_tabs() -> None:
     """Spec 6.4, with the change-cause among the annotations."""
     sim = SimCluster(nodes=1)
