@@ -35,7 +35,7 @@ POD_CPU_MILLI: Final = 100
 POD_MEMORY: Final = 64 * 1024**2
 PODS_PER_NODE: Final = 110
 SURGE: Final = 4
-"""25 %: one more pod for each four, and one fewer available."""
+"""25 %: one more pod for each four (rounded up), and one fewer available."""
 
 PATIENCE_SECONDS: Final = 60.0
 """Guards against hanging; no figure depends on it."""
@@ -212,9 +212,9 @@ class _Load:
         self, name: str, ask: Callable[[], Awaitable[Answer]]
     ) -> Operation:
         """From the command until RolloutCompleted was seen in the committed log."""
-        share = self._pods // SURGE
         if name != "create":
-            self._audit.bounds(self._pods - share, self._pods - -self._pods // SURGE)
+            surge, unavailable = -(-self._pods // SURGE), self._pods // SURGE
+            self._audit.bounds(self._pods - unavailable, self._pods + surge)
         before, position = self._system.cpu(), self._audit.position
         begun = time.perf_counter()
         answer = await ask()

@@ -20,6 +20,8 @@ from typing import Final
 
 import psutil
 
+from adapters.nats_server import find_binary
+
 SCRIPT: Final = Path(sys.executable).with_name("rollbook")
 DRIVER: Final = "benchmark"
 """The name of this process among those that are measured."""
@@ -56,6 +58,7 @@ class System:
                 ],
                 stdout=subprocess.PIPE,
                 stderr=sink,
+                env=_environment(),
                 text=True,
                 start_new_session=True,
             )
@@ -151,10 +154,17 @@ def running(folder: Path, nodes: int, store: str) -> Iterator[System]:
         system.stop()
 
 
+def _environment() -> dict[str, str]:
+    """What is measured does not depend on who measures it."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("ROLLBOOK_")
+    }
+
+
 def machine() -> dict[str, str]:
     """What the figures were measured on, the disk of temporary files included."""
-    from adapters.nats_server import find_binary
-
     version = subprocess.run(
         [str(find_binary()), "--version"], capture_output=True, text=True, check=True
     ).stdout.strip()

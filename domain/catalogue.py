@@ -42,7 +42,6 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     replicaset.ReplicaSetScaled,
     replicaset.ReplicaSetRevised,
     replicaset.ReplicaSetConfigured,
-    replicaset.ReplicaSetTemplateChanged,
     replicaset.ReplicaSetAdopted,
     replicaset.ReplicaSetReleased,
     replicaset.ReplicaSetLabelled,

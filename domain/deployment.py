@@ -308,7 +308,7 @@ def evolve(deployment: Deployment | None, recorded: Recorded) -> Deployment | No
     stage = next_stage(TRANSITIONS, was, type(event))
     if deployment is None:
         assert isinstance(event, DeploymentCreated)
-        return _created(recorded, event)
+        return _created(recorded, event, stage)
     if stage == ABSENT:
         return None
     change = _change(deployment, event)
@@ -324,13 +324,13 @@ def evolve(deployment: Deployment | None, recorded: Recorded) -> Deployment | No
     )
 
 
-def _created(recorded: Recorded, event: DeploymentCreated) -> Deployment:
+def _created(recorded: Recorded, event: DeploymentCreated, stage: str) -> Deployment:
     _, namespace, name = recorded.stream.split("/", 2)
     return Deployment(
         namespace=namespace,
         name=name,
         uid=event.uid,
-        stage=PAUSED if event.spec.paused else PRESENT,
+        stage=stage,
         created_at=recorded.timestamp,
         version=recorded.version,
         position=recorded.position,

@@ -138,15 +138,16 @@ def _create(
     if errors:
         raise invalid(KIND, asked.name, errors)
     meta = manifest.metadata
-    return [
-        d.DeploymentCreated(
-            uid=asked.uid,
-            spec=manifest.spec,
-            labels=meta.labels,
-            annotations={**meta.annotations, **extra},
-            change_cause=asked.cause or meta.annotations.get(d.CHANGE_CAUSE, ""),
-        )
-    ]
+    # One that begins paused is created and paused: two facts, one command.
+    spec = msgspec.structs.replace(manifest.spec, paused=False)
+    created = d.DeploymentCreated(
+        uid=asked.uid,
+        spec=spec,
+        labels=meta.labels,
+        annotations={**meta.annotations, **extra},
+        change_cause=asked.cause or meta.annotations.get(d.CHANGE_CAUSE, ""),
+    )
+    return [created, d.DeploymentPaused()] if manifest.spec.paused else [created]
 
 
 def _apply(

@@ -353,13 +353,15 @@ def _change(pod: Pod, event: Event, now: float) -> dict[str, object]:
 def _reported(pod: Pod, seen: PodObservation, now: float) -> dict[str, object]:
     phase = pod.phase if pod.terminal else seen.phase
     ready = seen.ready and phase == "Running"
+    restarts = max((c.restarts for c in seen.containers), default=0)
     change: dict[str, object] = {
         "phase": phase,
         "seen": seen,
         "ready": ready,
-        "restarts": max((c.restarts for c in seen.containers), default=0),
+        "restarts": restarts,
     }
-    if ready != pod.ready:
+    # A restart between two reports is a flip that nobody saw (spec 8.2, mistake 27).
+    if ready != pod.ready or (ready and restarts > pod.restarts):
         change["ready_at"] = now
         change["available"] = False
     return change

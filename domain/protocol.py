@@ -124,12 +124,13 @@ class NodeInfo(Message, frozen=True, kw_only=True):
 class Report(Message, frozen=True, kw_only=True):
     """`rollbook.report.<node>`: what changed since the last confirmed report.
 
-    With `full`, `pods` is every pod on the node: one that is missing is gone.
-    A report without pods is a heartbeat.
+    With `full`, `pods` is every pod on the node that it was told of up to `position`:
+    one that is missing is gone. A report without pods is a heartbeat.
     """
 
     incarnation: int
     sequence: int
+    position: int = 0
     full: bool = False
     pods: tuple[PodStatus, ...] = ()
     node: NodeInfo | None = None
@@ -173,14 +174,15 @@ class PodStop(Message, frozen=True, kw_only=True):
 class Assignment(Message, frozen=True, kw_only=True):
     """`rollbook.assign.<node>`: what changed in what the node should run.
 
-    `confirmed` is the last report of `incarnation` that is safely in the store.
+    `confirmed` names the reports of `incarnation` that are safely in the store now;
+    a report that is not named was lost on the way, even if a later one is.
     `resync`: this kubelet is unknown or out of date, it must sync.
     """
 
     from_position: int
     to_position: int
     incarnation: int
-    confirmed: int = 0
+    confirmed: tuple[int, ...] = ()
     templates: dict[str, podspec.PodTemplateSpec] = {}
     run: tuple[PodRun, ...] = ()
     stop: tuple[PodStop, ...] = ()
@@ -218,7 +220,7 @@ class Pulse(Message, frozen=True, kw_only=True):
 class CommandMessage(Message, frozen=True, kw_only=True):
     """`rollbook.cmd.<user>.<namespace>.<kind>.<name>.<verb>`: a command.
 
-    `body` is the struct of that verb (domain/commands.py). `cause` is what the
+    `body` is the struct of that verb (domain/command.py). `cause` is what the
     user wrote about the change; `source` is the command line or program it came from.
     """
 

@@ -93,13 +93,6 @@ class ReplicaSetConfigured(Event, frozen=True, kw_only=True):
     annotations: dict[str, str]
 
 
-class ReplicaSetTemplateChanged(Event, frozen=True, kw_only=True):
-    """Pods from now on run `template`; those that exist stay as they are (3.10)."""
-
-    TOPIC = "replicaset.template-changed.v1"
-    template: podspec.PodTemplateSpec
-
-
 class ReplicaSetAdopted(Event, frozen=True, kw_only=True):
     """A Deployment whose selector matches took it over (spec 3.3)."""
 
@@ -147,7 +140,6 @@ TRANSITIONS: Final[dict[str, dict[type[Event], str]]] = {
         ReplicaSetScaled: PRESENT,
         ReplicaSetRevised: PRESENT,
         ReplicaSetConfigured: PRESENT,
-        ReplicaSetTemplateChanged: PRESENT,
         ReplicaSetAdopted: PRESENT,
         ReplicaSetReleased: PRESENT,
         ReplicaSetLabelled: PRESENT,
@@ -196,9 +188,7 @@ class ReplicaSet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def template_in(event: Event) -> podspec.PodTemplateSpec | None:
     """The template that an event of a ReplicaSet holds, if it holds one."""
-    if isinstance(event, ReplicaSetCreated | ReplicaSetTemplateChanged):
-        return event.template
-    return None
+    return event.template if isinstance(event, ReplicaSetCreated) else None
 
 
 def evolve(replicaset: ReplicaSet | None, recorded: Recorded) -> ReplicaSet | None:
@@ -219,7 +209,7 @@ def evolve(replicaset: ReplicaSet | None, recorded: Recorded) -> ReplicaSet | No
         stage=stage,
         version=recorded.version,
         position=recorded.position,
-        **_change(replicaset, event, recorded.position),
+        **_change(replicaset, event),
     )
 
 
@@ -248,7 +238,7 @@ def _created(recorded: Recorded, event: ReplicaSetCreated, stage: str) -> Replic
     )
 
 
-def _change(replicaset: ReplicaSet, event: Event, position: int) -> dict[str, object]:
+def _change(replicaset: ReplicaSet, event: Event) -> dict[str, object]:
     generation = replicaset.generation + 1
     match event:
         case ReplicaSetScaled():
@@ -271,8 +261,6 @@ def _change(replicaset: ReplicaSet, event: Event, position: int) -> dict[str, ob
                 "annotations": event.annotations,
                 "generation": generation - 1 if same else generation,
             }
-        case ReplicaSetTemplateChanged():
-            return {"template": position, "generation": generation}
         case ReplicaSetAdopted():
             return {"owner": event.owner, "owner_uid": event.owner_uid}
         case ReplicaSetReleased():

@@ -261,7 +261,8 @@ class Agent:
             self.counters["other incarnation"] += 1
             self._want_sync(now)
             return
-        self._reporter.confirm(now, assignment.confirmed)
+        for sequence in assignment.confirmed:
+            self._reporter.confirm(now, sequence)
         if self._is_gap(assignment):
             self.counters["gap in assignments"] += 1
             self._want_sync(now)
@@ -390,7 +391,7 @@ class Agent:
                 self._reporter.look_back(now)
             if now >= self._report_due():
                 self._reported_at = now
-                report = self._reporter.report(now, self.incarnation)
+                report = self._reporter.report(now, self.incarnation, self.position)
                 effects.append(SendReport(report))
         wake = self._wake()
         if wake != self._woken_for:

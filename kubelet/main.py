@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
-import nats.errors
-from nats.aio.msg import Msg
 
 from adapters import nats_wire
+from adapters.nats_wire import Msg
 from domain import errors, podspec, protocol
 from kubelet import agent, hollow_runtime, lifecycle, logs_service, node, runtime
 
@@ -324,7 +323,7 @@ class _Link:
             subject, data = await self._outbox.get()
             try:
                 await self._client.publish(subject, data)
-            except (nats.errors.Error, OSError) as error:
+            except nats_wire.TROUBLE as error:
                 self._totals["report not sent"] += 1  # it will be repeated
                 _log.debug("report not sent: %s", error)
 
@@ -370,7 +369,7 @@ class _Link:
                 timeout=SYNC_TIMEOUT,
             )
             each.on_sync_reply(attempt, self._replies.decode(reply.data))
-        except (nats.errors.Error, TimeoutError, OSError) as error:
+        except nats_wire.TROUBLE as error:
             each.on_sync_failed(attempt, "")
             _log.debug("sync of %s: %s", name, error)
         except msgspec.MsgspecError as error:

@@ -138,7 +138,7 @@ class Reporter:
             self._delay = min(self._delay * 2, self._limit)
         self._plan(now)
 
-    def report(self, now: float, incarnation: int) -> protocol.Report:
+    def report(self, now: float, incarnation: int, position: int) -> protocol.Report:
         """The next report; what it carries is in flight from now on."""
         self.sequence += 1
         full, self._full_owed = self._full_owed, False
@@ -163,6 +163,7 @@ class Reporter:
         return protocol.Report(
             incarnation=incarnation,
             sequence=self.sequence,
+            position=position if full else 0,
             full=full,
             pods=tuple(statuses),
             node=node,

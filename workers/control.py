@@ -366,7 +366,7 @@ class Control:
         client = self._client
         assert client is not None, "nothing is said before the connection"
         if len(data) > client.max_payload - 4096:
-            # It does not fit: the node fetches the full list in pages of its own.
+            # It does not fit into a message: the node asks for the full list instead.
             assignment = msgspec.structs.replace(
                 assignment, run=(), stop=(), templates={}, resync=True
             )

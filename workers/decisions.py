@@ -155,9 +155,7 @@ def _next_revision(held: deployment.Deployment | None, found: list[Event]) -> in
     if not changed:
         return 0
     if held is None:
-        created = found[0]
-        assert isinstance(created, deployment.DeploymentCreated)
-        return 0 if created.spec.paused else 1
+        return 0 if deployment.DeploymentPaused() in found else 1
     return 0 if held.spec.paused else held.revision + 1
 
 

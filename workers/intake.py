@@ -5,8 +5,9 @@
 2. Every command is in the log, the refused ones too; a dry run alone leaves no trace.
 3. A node speaks for itself and for the pods bound to it. Whatever else a report says
    is refused and counted, and nothing of it is believed (S13).
-4. A report of an older incarnation, or of a sequence that was handled, is refused and
-   counted; the kubelet is told how far it is confirmed, so that it stops repeating.
+4. A report of an older incarnation, or not of a greater sequence than the last, is
+   refused and counted. Each report that says something is confirmed by its number: the
+   kubelet says again, in a new report, what was in one that was lost.
 5. Bad input costs a clear answer or a count, and nothing else.
 """
 
@@ -293,7 +294,6 @@ def _report(state: State, outbox: Outbox, item: ReportInput) -> None:
     heard = state.heard.setdefault(item.node, Heard(state.now))
     if report.sequence <= heard.last:
         state.count("reports_repeated")
-        outbox.confirm(item.node)
         return
     heard.last = report.sequence
     heard.at = state.now
@@ -315,7 +315,7 @@ def _report(state: State, outbox: Outbox, item: ReportInput) -> None:
     if report.full:
         _missing(state, outbox, item.node, report)
     if report.pods or report.full:
-        outbox.confirm(item.node)
+        outbox.confirm(item.node, report.sequence)
     if state.cluster.position == before:
         heard.first = heard.first if heard.counted else report.sequence
         heard.counted += 1
@@ -336,7 +336,7 @@ def _pod_status(
     if status.removed:
         _removed(state, name, held)
         return
-    seen = _observation(status)
+    seen = _observation(status, held)
     if _says_nothing_new(held, seen):
         return
     state.emit(
@@ -361,7 +361,9 @@ def _says_nothing_new(held: Pod, seen: PodObservation) -> bool:
     return msgspec.structs.replace(held.seen, notes=()) == seen
 
 
-def _observation(status: PodStatus) -> PodObservation:
+def _observation(status: PodStatus, held: Pod) -> PodObservation:
+    """What the status says; a note that came along the last time is not news."""
+    told = held.seen.notes if held.seen is not None else ()
     return PodObservation(
         phase=status.phase,
         ready=status.ready,
@@ -371,7 +373,7 @@ def _observation(status: PodStatus) -> PodObservation:
         started_at=status.started_at,
         containers=status.containers,
         init_containers=status.init_containers,
-        notes=status.notes,
+        notes=tuple(note for note in status.notes if note not in told),
     )
 
 
@@ -391,11 +393,14 @@ def _removed(state: State, name: str, held: Pod) -> None:
 
 def _missing(state: State, outbox: Outbox, name: str, report: Report) -> None:
     """A full report names every pod that the node has: what is missing is gone, or,
-    if it shall not go, was never heard of by the node."""
+    if it shall not go, was never heard of by the node. What happened to a pod after
+    the position that the report speaks for is not its business."""
     named = {names.pod_key(held.namespace, held.name) for held in report.pods}
     use = state.cluster.actual.nodes[name]
     for key in [key for key in use.pods if key not in named]:
         held = state.cluster.actual.pods[key]
+        if held.position > report.position:
+            continue
         if held.stage == pod.TERMINATING:
             _removed(state, name, held)
         elif not held.terminal:

@@ -31,7 +31,7 @@ class _Changes:
         self.run: list[PodRun] = []
         self.stop: list[PodStop] = []
         self.templates: dict[str, PodTemplateSpec] = {}
-        self.confirm = False
+        self.confirm: list[int] = []
         self.resync = False
 
 
@@ -81,9 +81,9 @@ class Outbox:
         """Tells a kubelet that it must sync before it is believed."""
         self._of(node).resync = True
 
-    def confirm(self, node: str) -> None:
-        """Tells a kubelet how far its reports are in the store."""
-        self._of(node).confirm = True
+    def confirm(self, node: str, sequence: int) -> None:
+        """Tells a kubelet that this report of its is in the store."""
+        self._of(node).confirm.append(sequence)
 
     def track(self, node: str, incarnation: int, sequence: int) -> None:
         """The last report of this node that made events (exactly once)."""
@@ -156,14 +156,13 @@ class Outbox:
     def _assignment(self, node: str, changes: _Changes, position: int) -> Assignment:
         state = self._state
         use = state.cluster.actual.nodes.get(node)
-        heard = state.heard.get(node)
         before = state.chain.get(node, -1)
         state.chain[node] = position
         return Assignment(
             from_position=before,
             to_position=position,
             incarnation=use.node.incarnation if use else 0,
-            confirmed=heard.last if heard else 0,
+            confirmed=tuple(changes.confirm),
             templates=changes.templates,
             run=tuple(changes.run),
             stop=tuple(changes.stop),

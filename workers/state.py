@@ -244,10 +244,14 @@ def _pod_reported(state: State, recorded: Recorded, before: Pod | None) -> None:
     after = state.cluster.actual.pods.get(recorded.stream)
     if before is None or after is None:
         return
-    if after.ready != before.ready or after.phase != before.phase:
+    if after.ready and after.ready_at != before.ready_at:
+        arm_availability(state, after)
+    if (after.ready, after.phase, after.available) != (
+        before.ready,
+        before.phase,
+        before.available,
+    ):
         _pod_counts(state, recorded, before)
-        if after.ready and not before.ready:
-            arm_availability(state, after)
         if after.terminal and not before.terminal:
             _room(state, recorded, before)
 

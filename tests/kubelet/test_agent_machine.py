@@ -57,7 +57,7 @@ class Control:
             from_position=start,
             to_position=self.position,
             incarnation=self.incarnation,
-            confirmed=self.highest,
+            confirmed=(self.highest,),
             templates=TEMPLATES,
             run=(run(uid),) if want == "run" else (),
             stop=(stop(uid, 1),) if want == "stop" else (),

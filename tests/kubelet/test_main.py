@@ -60,7 +60,7 @@ class Control:
         self.reports.append(report)
         self.heard |= {pod.uid: pod for pod in report.pods}
         self.news.set()
-        await self.assign(confirmed=report.sequence, step=0)
+        await self.assign(confirmed=(report.sequence,), step=0)
 
     async def assign(self, *, step: int = 1, **fields: object) -> None:
         """Publishes the next link of the chain."""
