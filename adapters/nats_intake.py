@@ -134,7 +134,7 @@ class CommandIntake:
     async def fetch(  # the time is a wait, not a guard
         self,
         maximum: int,
-        timeout: float,  # noqa: ASYNC109
+        timeout: float,  # noqa: ASYNC109  # a wait that may end empty
     ) -> list[RawCommand]:
         """Up to `maximum` commands in the order of the stream.
 

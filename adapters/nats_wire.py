@@ -122,7 +122,7 @@ class Counters(msgspec.Struct):
 class Client(nats_client.Client):
     """The client of the library, with a `flush` that is a barrier."""
 
-    async def flush(self, timeout: float = nats_client.DEFAULT_FLUSH_TIMEOUT) -> None:  # noqa: ASYNC109
+    async def flush(self, timeout: float = nats_client.DEFAULT_FLUSH_TIMEOUT) -> None:  # noqa: ASYNC109  # the library's signature
         """Afterwards the broker has processed all that was published and subscribed.
 
         The library writes its PING past what still waits to be written. While the

@@ -44,10 +44,10 @@ CREATE: Final = (
     "state bytea NOT NULL)",
 )
 COLUMNS: Final = "notification_id, originator_id, originator_version, topic, state"
-SELECT_ROWS: Final = f"SELECT {COLUMNS} FROM stored_events "  # noqa: S608
+SELECT_ROWS: Final = f"SELECT {COLUMNS} FROM stored_events "  # noqa: S608  # only constants
 SELECT_LAST: Final = "SELECT coalesce(max(notification_id), 0) FROM stored_events"
 INSERT_ROWS: Final = (
-    f"INSERT INTO stored_events ({COLUMNS}) SELECT * FROM unnest("  # noqa: S608
+    f"INSERT INTO stored_events ({COLUMNS}) SELECT * FROM unnest("  # noqa: S608  # only constants
     "%b::bigint[], %b::text[], %b::bigint[], %b::text[], %b::bytea[])"
 )
 # The streams of an append whose last version is not the one before its first.

@@ -177,7 +177,10 @@ class Reader:
         return self.position
 
     async def _fold_up_to(self, last: int) -> None:
-        """Page by page; the events of an unfinished step wait for the next page."""
+        """Page by page; the events of an unfinished step wait for the next page.
+
+        Asking for a page is when the loop runs (rule 2).
+        """
         waiting: list[Item] = []
         read = self.position
         while read < last:
@@ -192,7 +195,6 @@ class Reader:
             else:
                 ready, waiting = waiting, []
             self._fold(ready)
-            await asyncio.sleep(0)
 
     async def _page(self, after: int, limit: int) -> list[Row]:
         return await self.ask(lambda log: log.read(after, limit))

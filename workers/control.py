@@ -39,7 +39,7 @@ from workers.step import step
 
 COMMANDS_PER_FETCH: Final = 500
 COMMANDS_PER_STEP: Final = 1_000
-FETCH_SECONDS: Final = 5.0
+FETCH_SECONDS: Final = 1.0
 REPORTS: Final = "rollbook.report.*"
 SYNCS: Final = "rollbook.sync.*"
 PULSE_SECONDS: Final = 2.0
@@ -80,7 +80,6 @@ class Control:
         self._relay: Relay | None = None
         self._progress: Callable[[int, int], None] | None = None
         self._decided = 0
-        self._acknowledge = asyncio.Event()
         self.committed = 0
         """The last position that is on disk."""
 
@@ -136,7 +135,6 @@ class Control:
         jobs = [
             asyncio.create_task(self._decide(client), name="decide"),
             asyncio.create_task(self._commit(), name="commit"),
-            asyncio.create_task(self._acknowledge_commands(commands), name="ack"),
             asyncio.create_task(self._fetch(commands), name="fetch"),
             asyncio.create_task(relay.run(), name="relay"),
             asyncio.create_task(self._pulse(client), name="pulse"),
@@ -171,9 +169,15 @@ class Control:
         await client.subscribe(SYNCS, cb=on_sync)
 
     async def _fetch(self, commands: nats_wire.CommandIntake) -> None:
+        """Commands in, and away with those that are decided and on disk: the intake
+        is used by one task."""
         loop = asyncio.get_running_loop()
+        acknowledged = 0
         while True:
             raw = await commands.fetch(COMMANDS_PER_FETCH, FETCH_SECONDS)
+            if self._decided != acknowledged:
+                acknowledged = self._decided
+                await commands.ack(acknowledged)
             if not raw:
                 continue
             good = [await self._accept(item) for item in raw]
@@ -292,13 +296,6 @@ class Control:
 
     # --- commit, then speak ---------------------------------------------------------
 
-    async def _acknowledge_commands(self, commands: nats_wire.CommandIntake) -> None:
-        """Commands that are decided and on disk go; the broker may take its time."""
-        while True:
-            await self._acknowledge.wait()
-            self._acknowledge.clear()
-            await commands.ack(self._decided)
-
     async def _commit(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
@@ -311,9 +308,9 @@ class Control:
                 await self._publish_committed()
                 assert self._relay is not None, "it is made before the first commit"
                 self._relay.wake()
-            if sequence > self._decided:
+            if sequence:
+                # It may be smaller than the last one: the stream may be a new one.
                 self._decided = sequence
-                self._acknowledge.set()
             self._outcomes.task_done()
 
     def _append(self, outcome: Step) -> None:

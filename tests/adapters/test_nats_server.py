@@ -399,8 +399,8 @@ async def test_no_server_outlives_a_killed_parent(tmp_path: Path) -> None:
     await parent.wait()
     try:
         async with asyncio.timeout(support.WAIT_SECONDS):
-            while _alive(pid):  # noqa: ASYNC110
-                await asyncio.sleep(0.02)  # only the kernel knows when it is gone
+            while _alive(pid):  # noqa: ASYNC110  # only the kernel knows when
+                await asyncio.sleep(0.02)
     finally:
         if _alive(pid):
             os.kill(pid, signal.SIGKILL)

@@ -11,7 +11,7 @@ from domain import protocol, queries
 from gateway.reader import Reader
 from gateway.service import Service
 from gateway.views.scene import Scene, Templates
-from tests.support.cluster import SimCluster
+from tests.support.cluster import SimCluster, manifest
 from workers.intake import ReportInput
 
 WAIT_SECONDS = 20.0
@@ -84,3 +84,26 @@ def report(sim: SimCluster, node: str, *pods: protocol.PodStatus) -> None:
 
 _sequences = itertools.count(1_000_000)
 """Above whatever the simulated kubelets have counted to."""
+
+
+ROOM = {"cpu": "64", "memory": "64Gi", "pods": "110"}
+
+
+def two_namespaces() -> SimCluster:
+    """Deployments `b` and `a` in `default`, `a` in `other`; pods on two nodes."""
+    sim = SimCluster(nodes=2, allocatable=ROOM)
+    for namespace, name, replicas in (
+        ("default", "b", 3),
+        ("other", "a", 1),
+        ("default", "a", 2),
+    ):
+        body = {"manifest": manifest(name, replicas=replicas)}
+        sim.ask("deployment", name, "create", body, namespace=namespace)
+    sim.settle()
+    return sim
+
+
+async def service_of(sim: SimCluster) -> Service:
+    """A service that has folded everything."""
+    reader = await Written(sim).folded()
+    return Service(reader, now=lambda: sim.now, wait_seconds=0.01)

@@ -3,6 +3,7 @@
 A `·` marks where a line ends with a blank.
 """
 
+import msgspec
 import pytest
 
 from domain import protocol
@@ -359,6 +360,21 @@ async def test_the_template_of_a_revision_has_literal_tabs() -> None:
     (held,) = sim.cluster.desired.replicasets.values()
     assert row["template"] == HISTORY.format(hash=held.name[4:])
     assert row["cause"] == "image 1.27"
+    # The annotation stays on the Deployment, but says nothing of the next revision.
+    sim.ask("deployment", "web", "set-image", {"images": {"nginx": "nginx:1.28"}})
+    sim.settle()
+    service = await service_of(sim, sim.now)
+    found = await ask(service, "history", {"namespace": "default", "name": "web"})
+    rows = found["revisions"]
+    assert isinstance(rows, list)
+    assert (
+        "image 1.27"
+        in msgspec.json.encode(
+            [each.annotations for each in sim.cluster.desired.replicasets.values()][1]
+        ).decode()
+    )
+    assert "Annotations" not in rows[1]["template"]
+    assert rows[1]["cause"] == "image nginx=nginx:1.27 → nginx:1.28"
 
 
 @pytest.mark.asyncio

@@ -156,7 +156,7 @@ async def test_a_bad_question_over_the_wire_ends_nothing(tmp_path: Path) -> None
                 for _ in range(20)
             ]
             await user.flush()
-            assert (await ask(user, "status", {}))["position"]
+            assert (await ask(user, "get", {"kind": "pod"}))["position"]
             assert not any(task.done() for task in waiting)
             for task in waiting:
                 task.cancel()

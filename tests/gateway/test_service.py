@@ -1,4 +1,4 @@
-"""Questions and answers: selectors, pages, the log, and every kind of bad question."""
+"""Questions and answers: selectors, pages, history, and every bad question."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,33 +9,18 @@ import pytest
 from adapters.eventlog import Row
 from adapters.memory_log import MemoryLog
 from domain import errors, queries
-from gateway import listing, logreading
+from gateway import listing
+from gateway import service as service_module
 from gateway.reader import Reader
 from gateway.service import Service
-from tests.gateway.support import WAIT_SECONDS, Written, ask
+from tests.gateway.support import (
+    WAIT_SECONDS,
+    Written,
+    ask,
+    service_of,
+    two_namespaces,
+)
 from tests.support.cluster import SimCluster, manifest
-
-ROOM = {"cpu": "64", "memory": "64Gi", "pods": "110"}
-
-
-def two_namespaces() -> SimCluster:
-    """Deployments `b` and `a` in `default`, `a` in `other`; pods on two nodes."""
-    sim = SimCluster(nodes=2, allocatable=ROOM)
-    for namespace, name, replicas in (
-        ("default", "b", 3),
-        ("other", "a", 1),
-        ("default", "a", 2),
-    ):
-        body = {"manifest": manifest(name, replicas=replicas)}
-        sim.ask("deployment", name, "create", body, namespace=namespace)
-    sim.settle()
-    return sim
-
-
-async def service_of(sim: SimCluster) -> Service:
-    """A service that has folded everything."""
-    reader = await Written(sim).folded()
-    return Service(reader, now=lambda: sim.now, wait_seconds=0.01)
 
 
 async def get(service: Service, **asked: object) -> queries.GetAnswer:
@@ -246,7 +231,7 @@ async def test_status_says_how_far_this_reader_is() -> None:
     assert found.control_heard_at == 0.0
 
 
-# --- history, commands, the log ---------------------------------------------------
+# --- history and commands ---------------------------------------------------------
 
 
 @pytest.mark.asyncio
@@ -314,105 +299,6 @@ async def test_what_became_of_a_command() -> None:
     assert "answer" not in await ask(service, "command", {"id": "never"})
 
 
-async def log_rows(service: Service, **asked: object) -> list[queries.LogRow]:
-    """All events that a question is about, over as many answers as it takes."""
-    rows: list[queries.LogRow] = []
-    after = 0
-    while True:
-        data = msgspec.json.encode({"after": after, **asked})
-        found = msgspec.json.decode(
-            await service.answer("log", data), type=queries.LogAnswer
-        )
-        assert found.error is None, found.error
-        rows += found.events
-        if found.last >= min(found.position, int(str(asked.get("until", 10**9)))):
-            return rows
-        assert found.last > after, "an answer must come further"
-        after = found.last
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize("limit", [1, 3, 200])
-@pytest.mark.parametrize(
-    "stream", ["", "deployment/default/b", "pod/", "pod/default/", "node/worker-1"]
-)
-async def test_the_log_is_read_by_stream_and_by_prefix(stream: str, limit: int) -> None:
-    """The events as they stand in the log, in order, however many answers it takes."""
-    sim = two_namespaces()
-    service = await service_of(sim)
-    rows = await log_rows(service, stream=stream, limit=limit)
-    wanted = [
-        row
-        for row in sim.log
-        if row.stream == stream
-        or (stream.endswith("/") and row.stream.startswith(stream))
-        or not stream
-    ]
-    assert wanted
-    assert [(r.position, r.stream, r.version) for r in rows] == [
-        (w.position, w.stream, w.version) for w in wanted
-    ]
-    last = sim.events[rows[-1].position - 1]
-    assert (rows[-1].type, rows[-1].actor, rows[-1].cause) == (
-        type(last.event).__name__,
-        last.actor,
-        last.cause,
-    )
-    assert bytes(rows[-1].event) == msgspec.json.encode(last.event)
-
-
-@pytest.mark.asyncio
-async def test_the_log_is_read_between_two_positions_and_by_type() -> None:
-    """`after` is not part of it, `until` is."""
-    sim = two_namespaces()
-    service = await service_of(sim)
-    some = await log_rows(service, until=9, limit=2)
-    assert [row.position for row in some] == [*range(1, 10)]
-    typed = await log_rows(service, types=["PodCreated", "NodeRegistered"], limit=3)
-    assert [row.position for row in typed] == [
-        row.position
-        for row in sim.log
-        if row.topic in ("pod.created.v1", "node.registered.v1")
-    ]
-    one = await log_rows(
-        service, stream="deployment/default/b", types=["RolloutCompleted"]
-    )
-    assert [row.type for row in one] == ["RolloutCompleted"]
-
-
-@pytest.mark.asyncio
-async def test_the_work_of_one_look_at_the_log_is_bounded(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Rule 1: a question that finds nothing still comes to an answer that goes on."""
-    monkeypatch.setattr(logreading, "ROWS_MAX", 10)
-    monkeypatch.setattr(logreading, "PAGE_ROWS", 5)
-    service = await service_of(two_namespaces())
-    found = await ask(service, "log", {"stream": "pod/nowhere/"})
-    assert (found["last"], found.get("events")) == (10, None)
-    assert await log_rows(service, stream="pod/nowhere/") == []
-    sparse = await log_rows(service, types=["RolloutCompleted"])
-    assert len(sparse) == 3
-
-
-@pytest.mark.asyncio
-async def test_the_log_shows_what_cannot_be_read_without_its_content() -> None:
-    """An unknown topic is shown by its name; damage is shown as nothing."""
-    written = Written(SimCluster(nodes=0))
-    end = written.writer.last_position()
-    unknown = b'{"at":"2026-01-01T00:00:00Z","actor":"x","event":{"a":1}}'
-    written.add(
-        [
-            Row(end + 1, "pod/default/x", 1, "unknown.v1", unknown),
-            Row(end + 2, "pod/default/x", 2, "pod.created.v1", b"\xff"),
-        ]
-    )
-    service = Service(await written.folded())
-    first, second = await log_rows(service, stream="pod/default/x")
-    assert (first.type, bytes(first.event)) == ("unknown.v1", b'{"a":1}')
-    assert (second.type, bytes(second.event)) == ("PodCreated", b"null")
-
-
 # --- bad questions ----------------------------------------------------------------
 
 BAD = (
@@ -472,6 +358,36 @@ async def test_a_store_that_is_away_is_said_to_be_so() -> None:
     assert isinstance(error, dict)
     assert (error["reason"], error["code"]) == ("ServiceUnavailable", 503)
     assert (await get(service, kind="node")).error is None
+
+
+@pytest.mark.asyncio
+async def test_a_text_that_no_message_can_carry_is_refused() -> None:
+    """Rule 3 for what has no pages: an error that says so, not a broken connection."""
+    service = Service(await Written(two_namespaces()).folded(), answer_bytes=-3_500)
+    found = await ask(service, "describe", {"kind": "node", "name": "worker-1"})
+    error = found["error"]
+    assert isinstance(error, dict)
+    assert (error["reason"], error["code"]) == ("RequestEntityTooLarge", 413)
+
+
+@pytest.mark.asyncio
+async def test_too_many_questions_at_once_are_turned_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those that wait are bounded: one more is told to ask again, at once."""
+    monkeypatch.setattr(service_module, "CONCURRENT_MAX", 2)
+    service = Service(await Written(two_namespaces()).folded(), wait_seconds=3_600)
+    waiting = [
+        asyncio.create_task(get(service, kind="pod", waitFor=10**9)) for _ in range(2)
+    ]
+    await asyncio.sleep(0)
+    refused = await get(service, kind="pod")
+    assert refused.error is not None
+    assert (refused.error.reason, refused.error.code) == ("TooManyRequests", 429)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert (await get(service, kind="pod")).error is None
 
 
 @pytest.mark.asyncio

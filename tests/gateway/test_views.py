@@ -205,6 +205,8 @@ async def test_a_pod_of_a_silent_node_is_not_ready_but_its_containers_are() -> N
         assert isinstance(conditions, list)
         values = {c["type"]: c["status"] for c in conditions}
         assert (values["Ready"], values["ContainersReady"]) == ("False", "True")
+        reasons = {c["type"]: c.get("reason") for c in conditions}
+        assert reasons["Ready"] == "NodeNotReady"
     assert found
 
 

@@ -3,6 +3,8 @@
 import msgspec
 
 from domain import catalogue, protocol
+from domain.events import Recorded
+from domain.replicaset import ReplicaSetScaled
 from projections.cluster import Cluster
 from projections.happenings import Happening, Happenings, lines
 from tests.support.cluster import SimCluster, manifest
@@ -114,6 +116,29 @@ def test_scaling_down_tells_which_pods_were_deleted() -> None:
     assert [line.message for line in found.of("Pod", "default", gone)][-1] == (
         "Stopping container main"
     )
+
+
+def test_refreshed_numbers_are_no_scaling() -> None:
+    """Spec 2.9: a ReplicaSet that keeps its size may still be written."""
+    sim = running(replicas=2)
+    key, owner = f"replicaset/default/{replicaset_of(sim)}", "controller/deployment"
+    at = sim.cluster.position + 1
+    scaled = [
+        Recorded(
+            at,
+            key,
+            9,
+            sim.now,
+            owner,
+            1,
+            "",
+            ReplicaSetScaled(before=2, after=after, why="", desired=9, maximum=12),
+        )
+        for after in (2, 3)
+    ]
+    same, grown = (lines(each, None, sim.cluster) for each in scaled)
+    assert same == []
+    assert [line.reason for line in grown] == ["ScalingReplicaSet"]
 
 
 def test_a_replicaset_that_a_user_scales_is_no_news_of_a_deployment() -> None:

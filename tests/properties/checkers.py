@@ -159,6 +159,7 @@ def suite() -> list[Checker]:
         count_checkers.Ownership,
         count_checkers.Sizes,
         count_checkers.Eviction,
+        count_checkers.Silence,
         count_checkers.Availability,
         count_checkers.Collisions,
         rollout_checkers.LeastAvailable,

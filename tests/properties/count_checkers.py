@@ -198,6 +198,24 @@ class Eviction(Checker):
             assert recorded.timestamp >= since + 300, "pods tolerate 300 seconds"
 
 
+class Silence(Checker):
+    """Spec 4.6: when a node turns unready its pods turn unready with it."""
+
+    id = "I5"
+
+    def after(self, state: State, recorded: Recorded) -> None:
+        """Looks at the pods of that node."""
+        if not isinstance(recorded.event, node.NodeBecameUnready):
+            return
+        name = recorded.stream.partition("/")[2]
+        pods = state.cluster.actual.pods.values()
+        mine = [each for each in pods if each.node == name]
+        self.reached += bool(mine)
+        assert not any(each.ready for each in mine), (
+            f"{name} is not heard, and its pods count as ready"
+        )
+
+
 class Availability(Checker):
     """Spec 4.2: a pod is available when it was ready for its minReadySeconds."""
 

@@ -88,8 +88,10 @@ class OnceOnly(Checker):
                 )
                 self._decided.add(event.answer.id)
         for answer in sim.said[self._seen :]:
-            first = self._answers.setdefault(answer.id, answer)
-            if first is not answer and answer.id:
+            first = self._answers.get(answer.id)
+            if first is None:
+                self._answers[answer.id] = answer
+            elif answer.id:
                 self.reached += 1
                 assert first == answer, f"{answer.id} was answered in two ways"
         self._seen = len(sim.said)

@@ -142,7 +142,10 @@ def history() -> SimCluster:
     sim.ask("deployment", "web", "undo", {"toRevision": 1})
     checkers.rest(sim)
     rolled = sim.cluster.rollouts.by_key["deployment/default/web"].revisions
-    assert [each.revision for each in rolled] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [each.revision for each in rolled] == [1, 2, 3, 4, 5, 6, 7, 8], (
+        "every change of the template is a new revision"
+    )
+    assert sim.sizes("web") == {"app:3": 0, "app:4": 0, "app:1": 2}, "the first again"
     return sim
 
 
@@ -175,6 +178,11 @@ def paused() -> SimCluster:
     sim.run_for(700.0)
     assert sim.sizes("web") == {"app:1": 6}, "spec 2.11"
     sim.ask("deployment", "web", "resume")
+    create(sim, 4, "api", revisionHistoryLimit=0)
+    set_image(sim, "app:bad", "api")
+    sim.run_for(5.0)
+    sim.ask("deployment", "api", "pause")
+    scale(sim, 8, "api")
     checkers.rest(sim)
     return sim
 
@@ -187,6 +195,14 @@ def slow_availability() -> SimCluster:
     sim.run_for(5.0)
     assert sim.sizes("web")["app:1"] == 3, "new pods are ready and not available yet"
     sim.run_for(3.0)
+    node = next(each for each in sim.nodes.values() if each.pods)
+    node.say(sim.now, next(iter(node.pods)), "unready")  # its time starts anew
+    sim.run_for(15.0)
+    sim.settle()
+    body = {"manifest": manifest("web", "app:2", 4, minReadySeconds=0)}
+    sim.ask("deployment", "web", "apply", body)
+    set_image(sim, "app:3")
+    sim.run_for(1.0)
     checkers.rest(sim)
     return sim
 
@@ -281,6 +297,7 @@ def full_nodes() -> SimCluster:
     waiting = len(sim.cluster.actual.waiting)
     assert waiting == 4, "two nodes have room for five pods each"
     sim.ask("node", "worker-1", "cordon")
+    sim.crash_control()
     scale(sim, 12)
     sim.settle()
     set_image(sim, "app:2")

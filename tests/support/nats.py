@@ -84,7 +84,7 @@ async def until_connected(*clients: nats_wire.Client) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
         for client in clients:
             # The client offers nothing to wait for.
-            while not client.is_connected or not client.stats["reconnects"]:  # noqa: ASYNC110
+            while not client.is_connected or not client.stats["reconnects"]:  # noqa: ASYNC110  # it offers nothing to wait for
                 await asyncio.sleep(0.01)
 
 
