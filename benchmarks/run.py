@@ -98,7 +98,7 @@ def _say(text: str) -> None:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except scenario.Failure as failure:
+    except system.Failure as failure:
         print(f"error: {failure}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -24,6 +24,7 @@ from adapters.eventlog import EventLog
 from benchmarks import system
 from benchmarks.audit import Audit
 from benchmarks.results import Operation, Quantiles, Run, Sizes, quantiles
+from benchmarks.system import Failure
 from domain import catalogue, deployment, errors, pod, protocol
 from domain.protocol import Answer
 from rollbook import client, processes
@@ -50,10 +51,6 @@ _FORGED_SEQUENCE: Final = 1_000_000_000
 """Greater than that of any report which the node's own kubelet has sent."""
 
 Say = Callable[[str], None]
-
-
-class Failure(Exception):
-    """The benchmark cannot go on; the text says what was waited for."""
 
 
 def manifest(pods: int) -> dict[str, object]:

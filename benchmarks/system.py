@@ -30,6 +30,10 @@ _KIB: Final = 1024
 _SYNCS: Final = 101
 
 
+class Failure(Exception):
+    """The benchmark cannot go on; the text says what was waited for."""
+
+
 class System:
     """One cluster of `nodes` hollow nodes in `folder`; `store` "" is SQLite there."""
 
@@ -47,7 +51,7 @@ class System:
         return self.folder / "context.toml"
 
     def start(self) -> None:
-        """Afterwards every process has said that it works. Raises `RuntimeError`."""
+        """Afterwards every process has said that it works. Raises `Failure`."""
         errors = self.folder.with_suffix(".err")
         with errors.open("w") as sink:
             self._process = subprocess.Popen(
@@ -65,7 +69,7 @@ class System:
         assert self._process.stdout is not None, "it is a pipe"
         line = self._process.stdout.readline()
         if not line.startswith("ready"):
-            raise RuntimeError(f"the system did not start: {errors.read_text()}")
+            raise Failure(f"the system did not start: {errors.read_text()}")
         pids = json.loads((self.folder / "processes.json").read_text())
         self._watched = {name: psutil.Process(pid) for name, pid in pids.items()}
         self._watched[DRIVER] = psutil.Process()

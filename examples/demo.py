@@ -198,7 +198,7 @@ class Demo:
     def status_says_so(self) -> str:
         row = self.run("get deployments").splitlines()[1].split()
         check(row[1:5] == ["4", "5", "2", "3"], str(row))
-        said = self.run(f"rollout status {NAME} --no-watch")
+        said = self.run(f"rollout status {NAME} --watch=false")
         check("2 out of 4 new replicas have been updated" in said, said)
         return "the status says so: 2 of 4 updated, 3 available"
 

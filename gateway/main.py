@@ -18,10 +18,9 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from adapters import eventstore, nats_wire
+from adapters import eventstore, nats_service, nats_wire
 from adapters.eventlog import EventLog
 from domain import errors
-from gateway import micro
 from gateway.reader import PAGE_ROWS, POLL_SECONDS, Reader
 from gateway.service import WAIT_SECONDS, Service
 
@@ -91,7 +90,7 @@ async def _serve(settings: ApiSettings, ready: Callable[[], None] | None) -> Non
             reader.hear(message.data, time.time())
 
         await client.subscribe(nats_wire.COMMITTED, cb=heard)
-        endpoints = await micro.serve(
+        endpoints = await nats_service.serve(
             client, service.verbs, service.answer, settings.version
         )
         undo.push_async_callback(endpoints.close)

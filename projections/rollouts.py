@@ -119,12 +119,12 @@ class Rollouts:
 
     def settle(self, now: float) -> None:
         """Rule 3: afterwards the conditions are those of the counts."""
-        for key in self._touched:
+        while self._touched:
+            key, _ = self._touched.popitem()
             owner = self._desired.deployments.get(key)
             rollout = self.by_key.get(key)
             if owner is not None and rollout is not None:
                 self._settle_one(owner, rollout, now)
-        self._touched.clear()
 
     # --- conditions -----------------------------------------------------------------
 

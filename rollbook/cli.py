@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import click
 
-from rollbook.commands import options
+from rollbook.commands import flags, options
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
     "up": ("rollbook.commands.daemons", "Run the whole system here"),
@@ -68,7 +68,7 @@ class Told(click.ClickException):
         click.echo(self.message, err=True)
 
 
-class LazyGroup(click.Group):
+class LazyGroup(flags.Group):
     """Imports a verb when it is called, and turns every error into words."""
 
     def make_context(

@@ -4,11 +4,11 @@ import click
 
 from domain import errors
 from rollbook.client import Cluster, Object
-from rollbook.commands import common, options
+from rollbook.commands import common, flags, options
 from rollbook.failures import Failure
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @click.option(
     "-f", "--filename", "files", multiple=True, metavar="FILE",
     help="A file or a folder of manifests; - is standard input.",

@@ -4,12 +4,12 @@ import click
 
 from rollbook import conditions, durations
 from rollbook.client import Cluster
-from rollbook.commands import common, options
+from rollbook.commands import common, flags, options
 from rollbook.failures import Failure
 from rollbook.references import Reference
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @click.argument(
     "words", nargs=-1, metavar="TYPE NAME…", shell_complete=common.complete_objects
 )
@@ -101,7 +101,7 @@ async def _synced(
         ) from None
 
 
-@click.group("set")
+@click.group("set", cls=flags.Group)
 def set_() -> None:
     """Change images or resources of a Deployment."""
 

@@ -4,9 +4,10 @@ import click
 
 from rollbook import completion as scripts
 from rollbook import printing
+from rollbook.commands import flags
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:

@@ -9,7 +9,7 @@ import click
 from domain import errors
 from domain.names import suffix
 from rollbook.client import Cluster, Object
-from rollbook.commands import common, options
+from rollbook.commands import common, flags, options
 from rollbook.commands.apply import located
 from rollbook.failures import Failure
 from rollbook.references import DEPLOYMENT, at
@@ -17,7 +17,7 @@ from rollbook.references import DEPLOYMENT, at
 _TAG: Final = re.compile(r"(:[^:/@]*)?(@.*)?$")
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=flags.Group, invoke_without_command=True)
 @click.option(
     "-f", "--filename", "files", multiple=True, metavar="FILE",
     help="A file or a folder of manifests; - is standard input.",

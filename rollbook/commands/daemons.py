@@ -6,6 +6,7 @@ from typing import Final
 import click
 
 from rollbook import settings
+from rollbook.commands import flags
 from rollbook.commands import options as shared
 from rollbook.failures import Failure
 from rollbook.options import (
@@ -73,7 +74,7 @@ _TOLERATION: Final = click.option(
 )  # fmt: skip
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @_DATA
 @click.option(
     "--nodes",
@@ -152,7 +153,7 @@ def up(
     )  # fmt: skip
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @_STORE
 @_GRACE
 @_TOLERATION
@@ -179,7 +180,7 @@ def control(
     )  # fmt: skip
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @_STORE
 @_LISTEN
 @_API_PORT
@@ -202,7 +203,7 @@ def api(ctx: click.Context, store: str, listen: str, api_port: int | None) -> No
     )  # fmt: skip
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @click.option(
     "--node",
     envvar=settings.NODE,
@@ -261,7 +262,7 @@ def kubelet(
     )  # fmt: skip
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @_DATA
 @click.option(
     "--nats-url",

@@ -5,7 +5,7 @@ import click
 from domain import errors
 from rollbook import conditions, durations, printing
 from rollbook.client import Cluster
-from rollbook.commands import common, options
+from rollbook.commands import common, flags, options
 from rollbook.failures import Failure
 from rollbook.references import POD, Reference
 from rollbook.session import Propagation
@@ -17,7 +17,7 @@ _FORCED = (
 )
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @click.argument(
     "words", nargs=-1, metavar="TYPE NAME…", shell_complete=common.complete_objects
 )

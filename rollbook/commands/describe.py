@@ -4,12 +4,12 @@ import click
 
 from rollbook import printing
 from rollbook.client import Cluster
-from rollbook.commands import common, options
+from rollbook.commands import common, flags, options
 from rollbook.failures import Failure
 from rollbook.references import Reference, parse_selection
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @click.argument(
     "words", nargs=-1, metavar="TYPE [NAME…]", shell_complete=common.complete_objects
 )

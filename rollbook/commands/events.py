@@ -7,14 +7,14 @@ import click
 from domain import errors, times
 from rollbook import conditions, durations, printing
 from rollbook.client import Cluster, Object
-from rollbook.commands import common, options
+from rollbook.commands import common, flags, options
 from rollbook.failures import Failure
 from rollbook.references import EVENT, parse_reference
 
 _HEADERS = ("LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE")
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @click.option(
     "--for", "about", default="", metavar="TYPE/NAME", help="About this object only."
 )

@@ -10,7 +10,7 @@ import msgspec
 from domain import errors
 from rollbook import conditions, jsonpath, printing
 from rollbook.client import Cluster, Object
-from rollbook.commands import common, options
+from rollbook.commands import common, flags, options
 from rollbook.failures import Failure
 from rollbook.references import Kind, Reference, parse_selection
 
@@ -52,7 +52,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     failed: tuple[errors.Rejected, ...] = ()
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @click.argument(
     "words",
     nargs=-1,

@@ -8,11 +8,11 @@ import msgspec
 from domain import queries, times
 from rollbook import durations, printing
 from rollbook.client import Cluster
-from rollbook.commands import common, options
+from rollbook.commands import common, flags, options
 from rollbook.failures import Failure
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @click.argument(
     "what",
     required=False,

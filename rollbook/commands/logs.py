@@ -4,12 +4,12 @@ import click
 
 from rollbook import conditions, durations, printing
 from rollbook.client import Cluster
-from rollbook.commands import common, options
+from rollbook.commands import common, flags, options
 from rollbook.failures import Failure
 from rollbook.references import POD, Reference, at, parse_reference
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @click.argument(
     "name",
     required=False,

@@ -7,7 +7,7 @@ import click
 
 from rollbook import conditions, printing
 from rollbook.client import Cluster
-from rollbook.commands import common, options
+from rollbook.commands import common, flags, options
 from rollbook.failures import Failure
 from rollbook.references import Reference
 
@@ -21,7 +21,7 @@ _WORDS: Final = click.argument(
 )  # fmt: skip
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @_WORDS
 @_OVERWRITE
 @_LIST
@@ -73,7 +73,7 @@ def annotate(
     common.run(work)
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @_WORDS
 @_OVERWRITE
 @_LIST

@@ -5,7 +5,7 @@ import click
 from domain import errors
 from rollbook import draining, durations, printing
 from rollbook.client import Cluster
-from rollbook.commands import common, options
+from rollbook.commands import common, flags, options
 from rollbook.failures import Failure
 from rollbook.references import NODE, Reference, at
 
@@ -40,7 +40,7 @@ def _some(verb: str, names: tuple[str, ...], selector: str) -> None:
         )
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @_NAMES
 @_SELECTOR
 @common.changing
@@ -65,7 +65,7 @@ def cordon(names: tuple[str, ...], selector: str, change: common.Change) -> None
     common.run(work)
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @_NAMES
 @_SELECTOR
 @common.changing
@@ -90,7 +90,7 @@ def uncordon(names: tuple[str, ...], selector: str, change: common.Change) -> No
     common.run(work)
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @_NAMES
 @_SELECTOR
 @click.option("--force", is_flag=True, help="Also pods that nothing would replace.")

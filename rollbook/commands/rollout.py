@@ -9,7 +9,7 @@ import click
 from domain import errors, queries, times
 from rollbook import durations, failures, printing, rollouts
 from rollbook.client import Cluster
-from rollbook.commands import common, options
+from rollbook.commands import common, flags, options
 from rollbook.failures import Failure
 from rollbook.references import DEPLOYMENT, Reference
 
@@ -19,7 +19,7 @@ _WORDS: Final = click.argument(
 )
 
 
-@click.group()
+@click.group(cls=flags.Group)
 def rollout() -> None:
     """Watch, pause, restart or undo the rollouts of Deployments."""
 
@@ -63,7 +63,7 @@ def status(
     \b
     Examples:
       rollbook rollout status deployment/nginx
-      rollbook rollout status deployment/nginx --timeout=60s --no-watch
+      rollbook rollout status deployment/nginx --timeout=60s --watch=false
     """
     if revision < 0:
         raise Failure(f"error: revision must be a positive integer: {revision}")

@@ -11,7 +11,7 @@ from adapters import context as contexts
 from domain import errors, queries
 from rollbook import conditions, durations, health, printing, settings
 from rollbook.client import Cluster, Object
-from rollbook.commands import common, options
+from rollbook.commands import common, flags, options
 from rollbook.failures import Failure
 from rollbook.references import NODE
 
@@ -35,7 +35,7 @@ class Line(NamedTuple):
         return (self.process, word, self.position, self.lag, self.detail)
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @click.option(
     "--process",
     default="",
@@ -132,7 +132,7 @@ def processes(
     return lines
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @options.everywhere
 @click.pass_context
 def context(ctx: click.Context) -> None:
@@ -149,7 +149,7 @@ def context(ctx: click.Context) -> None:
         printing.say(f"{name + ':':<6}{value or printing.NONE}")
 
 
-@click.command()
+@click.command(cls=flags.Command)
 def version() -> None:
     """Print the version.
 

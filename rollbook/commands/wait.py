@@ -4,14 +4,14 @@ import click
 
 from rollbook import conditions, durations, printing
 from rollbook.client import Cluster
-from rollbook.commands import common, options
+from rollbook.commands import common, flags, options
 from rollbook.failures import Failure
 from rollbook.references import Reference
 
 _WEEK_SECONDS = 7 * 24 * 3600.0
 
 
-@click.command()
+@click.command(cls=flags.Command)
 @click.argument(
     "words", nargs=-1, metavar="TYPE/NAME…", shell_complete=common.complete_objects
 )
