@@ -6,7 +6,8 @@
 3. Positions are 1, 2, 3 … without a gap; the versions of a stream are too.
 4. A refusal is `Conflict` (somebody else has written: stop), `Transient` (the store
    cannot be reached: the outcome of an append is then unknown, compare
-   `last_position` before the next one) or `Permanent` (stop and say why). Nothing
+   `last_position` before the next one) or `Permanent` (stop and say why; on opening
+   `AnotherWriter` is one, whose end may be waited for). Nothing
    else leaves an implementation, save `AssertionError` for a caller's own bug.
 5. A handle whose write failed for a reason other than `Conflict` or `Transient`
    refuses every further write: a sync that failed is never tried a second time.
@@ -29,6 +30,14 @@ RESERVED_SOURCE: Final = "__migration__"
 """The `eventsourcing` library marks the form of its tracking table with this row."""
 
 Item = TypeVar("Item")
+
+
+class AnotherWriter(errors.Permanent):
+    """The log has its one writer; `holder` says who that is, as far as is known."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(f"another writer has this log open: {holder}; stop it first")
+        self.holder = holder
 
 
 class Row(NamedTuple):

@@ -33,7 +33,7 @@ def open_log(
     A writer creates what is missing. `check` scans a file for damage even when the
     last writer closed it cleanly. Without `check_versions` a database no longer looks
     for gaps in the versions of a stream (up to a quarter of an append's time), only for
-    repeated ones. `Permanent` when another writer has it open, when
+    repeated ones. `AnotherWriter` when it has its writer, `Permanent` when
     it is damaged, or when the URL names nothing; `Transient` when the server cannot
     be reached or, for a reader, when no writer has created the log yet.
     """

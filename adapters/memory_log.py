@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from adapters import eventlog
 from adapters.eventlog import Row, Tracking
-from domain import errors
 
 
 class MemoryStore:
@@ -38,9 +37,7 @@ class MemoryLog:
         with self._store.lock:
             if not read_only:
                 if self._store.writer is not None:
-                    raise errors.Permanent(
-                        "another writer has this log open: close it first"
-                    )
+                    raise eventlog.AnotherWriter("a handle of this process")
                 self._store.writer = self
             self._known = len(self._store.rows)
 

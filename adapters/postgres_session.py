@@ -15,6 +15,7 @@ from typing import Any, Final
 import psycopg
 import psycopg.conninfo
 
+from adapters import eventlog
 from domain import errors
 
 CONNECT_TIMEOUT_S: Final = 5
@@ -82,7 +83,7 @@ def connect(parameters: dict[str, Any]) -> psycopg.Connection[Any]:
 
 
 def lock(connection: psycopg.Connection[Any], own_name: str) -> None:
-    """Become the writer of this database; `Permanent` when another one is."""
+    """Become the writer of this database; `AnotherWriter` when it has one."""
     statement = "SELECT pg_try_advisory_lock(%s)"
     if connection.execute(statement, (WRITER_LOCK,)).fetchone() == (True,):
         return
@@ -99,10 +100,7 @@ def lock(connection: psycopg.Connection[Any], own_name: str) -> None:
             "the server has not noticed yet that the last connection of this writer "
             f"is gone (server process {pid})"
         )
-    raise errors.Permanent(
-        f"another writer has this log open: {name} (server process {pid}); stop "
-        "it first"
-    )
+    raise eventlog.AnotherWriter(f"{name} (server process {pid})")
 
 
 def unlock(connection: psycopg.Connection[Any]) -> None:

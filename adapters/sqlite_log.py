@@ -399,9 +399,8 @@ class _WriterLock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._file)
-            raise errors.Permanent(
-                f"another writer has this log open: process {holder or 'unknown'} "
-                f"holds {path}; stop it first"
+            raise eventlog.AnotherWriter(
+                f"process {holder or 'unknown'} holds {path}"
             ) from error
         holder = os.pread(self._file, 32, 0).decode(errors="replace").strip()
         self.crashed = bool(holder)

@@ -91,7 +91,7 @@ def run(folder: Path, pods: int, nodes: int, store: str, say: Say) -> Run:
             with contextlib.closing(_open(running.store)) as log:
                 audit = Audit(log, cpu_milli=POD_CPU_MILLI, memory=POD_MEMORY)
                 result = asyncio.run(_measure(running, log, audit, pods, say))
-        except (Failure, TimeoutError) as error:
+        except (Failure, TimeoutError, errors.RollbookError) as error:
             raise Failure(f"{error}\n{running.trouble()}") from error
     sizes = msgspec.structs.replace(
         result.sizes, store=running.store_bytes(), relay=running.events_bytes()

@@ -177,6 +177,12 @@ class DeploymentLabelled(Event, frozen=True, kw_only=True):
     labels: dict[str, str]
 
 
+class DeploymentDeletionRequested(Event, frozen=True, kw_only=True):
+    """It goes when all that it owns is gone (foreground deletion, spec 1.2)."""
+
+    TOPIC = "deployment.deletion-requested.v1"
+
+
 class DeploymentDeleted(Event, frozen=True, kw_only=True):
     """It is gone; what it owned follows, or runs on unmanaged (`orphan`)."""
 
@@ -218,6 +224,7 @@ class HashCollided(Event, frozen=True, kw_only=True):
 ABSENT: Final = "absent"
 PRESENT: Final = "present"
 PAUSED: Final = "paused"
+DELETING: Final = "deleting"
 
 _STAYS: Final[tuple[type[Event], ...]] = (
     DeploymentTemplateChanged,
@@ -237,11 +244,19 @@ TRANSITIONS: Final[dict[str, dict[type[Event], str]]] = {
     PRESENT: {
         **dict.fromkeys(_STAYS, PRESENT),
         DeploymentPaused: PAUSED,
+        DeploymentDeletionRequested: DELETING,
         DeploymentDeleted: ABSENT,
     },
     PAUSED: {
         **dict.fromkeys(_STAYS, PAUSED),
         DeploymentResumed: PRESENT,
+        DeploymentDeletionRequested: DELETING,
+        DeploymentDeleted: ABSENT,
+    },
+    DELETING: {
+        **dict.fromkeys(_STAYS, DELETING),
+        DeploymentPaused: DELETING,
+        DeploymentResumed: DELETING,
         DeploymentDeleted: ABSENT,
     },
 }
@@ -267,6 +282,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     annotations: dict[str, str] = {}
     revision: int = 0
     collision_count: int | None = None
+    deletion_at: float = 0.0
+    """When its foreground deletion was asked for; 0 while it was not."""
 
     @property
     def key(self) -> str:
@@ -312,6 +329,8 @@ def evolve(deployment: Deployment | None, recorded: Recorded) -> Deployment | No
     if stage == ABSENT:
         return None
     change = _change(deployment, event)
+    if isinstance(event, DeploymentDeletionRequested):
+        change["deletion_at"] = recorded.timestamp
     if _raises_generation(event) and deployment.generation_cause != recorded.cause:
         change["generation"] = deployment.generation + 1
         change["generation_cause"] = recorded.cause
@@ -385,7 +404,7 @@ def _change(deployment: Deployment, event: Event) -> dict[str, object]:
             return {"revision": event.revision}
         case HashCollided():
             return {"collision_count": event.collision_count}
-        case RolloutCompleted() | RolloutStalled():
+        case RolloutCompleted() | RolloutStalled() | DeploymentDeletionRequested():
             return {}
         case _:
             raise AssertionError(f"{type(event).__name__} is in the table, not here")

@@ -92,9 +92,18 @@ def decide(
         case d.DeleteDeployment():
             if command.uid and command.uid != state.uid:
                 raise conflict(RESOURCE, asked.name)
-            return [d.DeploymentDeleted(propagation=command.propagation)]
+            return _delete(state, command)
         case _:
             assert_never(command)
+
+
+def _delete(state: Deployment, command: d.DeleteDeployment) -> list[Event]:
+    """Foreground waits for what it owns; asked for again it waits on (spec 1.2)."""
+    if command.propagation != "foreground":
+        return [d.DeploymentDeleted(propagation=command.propagation)]
+    if state.stage == d.DELETING:
+        return []
+    return [d.DeploymentDeletionRequested()]
 
 
 def manifest_of(state: Deployment) -> objects.DeploymentManifest:

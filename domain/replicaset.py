@@ -9,7 +9,7 @@
 4. How many pods it has is not its state: pods are counted in projections/actual.py.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -93,6 +93,20 @@ class ReplicaSetConfigured(Event, frozen=True, kw_only=True):
     annotations: dict[str, str]
 
 
+class ReplicaSetFailed(Event, frozen=True, kw_only=True):
+    """It could not create or end a pod; the first message stands (spec 3.7)."""
+
+    TOPIC = "replicaset.failed.v1"
+    reason: Literal["FailedCreate", "FailedDelete"]
+    message: str
+
+
+class ReplicaSetRecovered(Event, frozen=True, kw_only=True):
+    """What failed does not fail any more, or is not wanted any more."""
+
+    TOPIC = "replicaset.recovered.v1"
+
+
 class ReplicaSetAdopted(Event, frozen=True, kw_only=True):
     """A Deployment whose selector matches took it over (spec 3.3)."""
 
@@ -140,6 +154,8 @@ TRANSITIONS: Final[dict[str, dict[type[Event], str]]] = {
         ReplicaSetScaled: PRESENT,
         ReplicaSetRevised: PRESENT,
         ReplicaSetConfigured: PRESENT,
+        ReplicaSetFailed: PRESENT,
+        ReplicaSetRecovered: PRESENT,
         ReplicaSetAdopted: PRESENT,
         ReplicaSetReleased: PRESENT,
         ReplicaSetLabelled: PRESENT,
@@ -176,6 +192,10 @@ class ReplicaSet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     former_revisions: tuple[int, ...] = ()
     desired: int | None = None
     maximum: int | None = None
+    failure: str = ""
+    """The reason of its ReplicaFailure condition; empty while it has none."""
+    failure_message: str = ""
+    failed_at: float = 0.0
 
     @property
     def key(self) -> str:
@@ -209,7 +229,7 @@ def evolve(replicaset: ReplicaSet | None, recorded: Recorded) -> ReplicaSet | No
         stage=stage,
         version=recorded.version,
         position=recorded.position,
-        **_change(replicaset, event),
+        **_change(replicaset, event, recorded.timestamp),
     )
 
 
@@ -238,7 +258,7 @@ def _created(recorded: Recorded, event: ReplicaSetCreated, stage: str) -> Replic
     )
 
 
-def _change(replicaset: ReplicaSet, event: Event) -> dict[str, object]:
+def _change(replicaset: ReplicaSet, event: Event, now: float) -> dict[str, object]:
     generation = replicaset.generation + 1
     match event:
         case ReplicaSetScaled():
@@ -261,6 +281,14 @@ def _change(replicaset: ReplicaSet, event: Event) -> dict[str, object]:
                 "annotations": event.annotations,
                 "generation": generation - 1 if same else generation,
             }
+        case ReplicaSetFailed():
+            return {
+                "failure": event.reason,
+                "failure_message": event.message,
+                "failed_at": now,
+            }
+        case ReplicaSetRecovered():
+            return {"failure": "", "failure_message": "", "failed_at": 0.0}
         case ReplicaSetAdopted():
             return {"owner": event.owner, "owner_uid": event.owner_uid}
         case ReplicaSetReleased():

@@ -158,7 +158,8 @@ class Demo:
         async def load(cluster: rollbook.Cluster) -> None:
             nonlocal answered
             while not over.is_set():
-                for item in await cluster.list("pods"):
+                pods: tuple[dict[str, Any], ...] = await cluster.list("pods")
+                for item in pods:
                     if is_ready(item) and not over.is_set():
                         address = item["status"]["podIP"]
                         try:

@@ -392,4 +392,4 @@ class HollowRuntime:
 
     def _require(self, uid: str, container: str) -> None:
         if container not in {n for s in self.list() if s.uid == uid for n in s.running}:
-            raise LookupError(f"container {container!r} of pod {uid!r} does not run")
+            raise LookupError(f'container "{container}" in pod "{uid}" does not run')

@@ -6,7 +6,9 @@
    with the header `Rollbook-Error`, and it is the last.
 2. Answers go to inboxes only: whoever asks names the subject of the answer, and must
    not borrow this node's permissions to publish, say, a report.
-3. `follow` ends with the container, at the latest after `FOLLOW_MAX` seconds; the end
+3. A container without output is refused with the API server's words (what kubectl
+   shows): the pod by its name, and what the container waits for.
+4. `follow` ends with the container, at the latest after `FOLLOW_MAX` seconds; the end
    message comes then too, and the asker may ask again.
 """
 
@@ -17,6 +19,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from domain import protocol
 from kubelet import runtime
 
 PART: Final = "Rollbook-Part"
@@ -54,8 +57,14 @@ class Request(Protocol):
 
 
 Publish = Callable[[str, bytes, dict[str, str]], Awaitable[None]]
-Find = Callable[[str, str], tuple[str, tuple[str, ...]] | None]
-"""From namespace and name to the uid of the pod and its containers' names."""
+Find = Callable[[str, str], protocol.PodStatus | None]
+"""From namespace and name to the pod as its node sees it."""
+
+_WAITING_FOR: Final = {
+    "ErrImagePull": "image can't be pulled",
+    "ImagePullBackOff": "trying and failing to pull image",
+}
+"""What is said in place of these reasons; others are said as they are."""
 
 
 class LogsService:
@@ -101,36 +110,66 @@ class LogsService:
 
     async def _stream(self, request: Request) -> None:
         wanted = self._decoder.decode(request.data)
-        found = self._find(wanted.namespace, wanted.name)
-        if found is None:
+        pod = self._find(wanted.namespace, wanted.name)
+        if pod is None:
             raise LookupError(
                 f'pod "{wanted.name}" in namespace "{wanted.namespace}" is not here'
             )
-        uid, names = found
-        container = wanted.container or names[0]
-        if not wanted.container and len(names) > 1:
-            raise LookupError(
-                f"a container name must be specified for pod {wanted.name}, choose one "
-                f"of: [{' '.join(names)}]"
-            )
-        if container not in names:
-            raise LookupError(
-                f"container {container} is not valid for pod {wanted.name}"
-            )
+        container = choose(pod, wanted.container)
+        if text := refusal(pod.name, container, previous=wanted.previous):
+            raise LookupError(text)
         since = self._clock() - wanted.since_seconds if wanted.since_seconds else 0.0
         options = runtime.LogOptions(
             tail=wanted.tail,
             since=since,
             timestamps=wanted.timestamps,
-            previous=wanted.previous,
+            # One that waits for its next run has none but that which was the last.
+            previous=wanted.previous and container.state != "waiting",
             follow=wanted.follow,
         )
         part = 0
         try:
             async with asyncio.timeout(FOLLOW_MAX if wanted.follow else None):
-                async for chunk in self._runtime.logs(uid, container, options):
+                async for chunk in self._runtime.logs(pod.uid, container.name, options):
                     part += 1
                     await self._publish(request.reply, chunk, {PART: str(part)})
         except TimeoutError:
             _log.info("logs: followed %s for long enough", wanted.name)
+        except LookupError as error:
+            raise LookupError(
+                f'container "{container.name}" in pod "{pod.name}" has no logs'
+            ) from error
         await self._publish(request.reply, b"", {END: "1"})
+
+
+def choose(pod: protocol.PodStatus, name: str) -> protocol.ContainerStatus:
+    """The container of that name; the only one for the empty name.
+
+    Raises `LookupError` if there is none, or if there are several to choose from.
+    """
+    containers = pod.containers + pod.init_containers
+    if not containers:
+        raise LookupError(f'pod "{pod.name}" is waiting to start - no logs yet')
+    if not name and len(containers) > 1:
+        names = " ".join(each.name for each in containers)
+        raise LookupError(
+            f"a container name must be specified for pod {pod.name}, choose one of: "
+            f"[{names}]"
+        )
+    for container in containers:
+        if container.name == (name or containers[0].name):
+            return container
+    raise LookupError(f"container {name} is not valid for pod {pod.name}")
+
+
+def refusal(pod: str, container: protocol.ContainerStatus, *, previous: bool) -> str:
+    """Why a container has no output to show, in kubectl's words; empty if it has."""
+    called = f'container "{container.name}" in pod "{pod}"'
+    if previous and container.last is None:
+        return f"previous terminated {called} not found"
+    if container.state == "waiting" and container.last is None:
+        reason = _WAITING_FOR.get(container.reason, container.reason)
+        return f"{called} is waiting to start" + (
+            f": {reason}" if reason else " - no logs yet"
+        )
+    return ""

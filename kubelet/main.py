@@ -382,12 +382,10 @@ class _Link:
 
 
 def _finder(each: node.Node) -> logs_service.Find:
-    def find(namespace: str, name: str) -> tuple[str, tuple[str, ...]] | None:
+    def find(namespace: str, name: str) -> protocol.PodStatus | None:
         for status in each.agent.statuses():
             if status.namespace == namespace and status.name == name:
-                found = status.containers + status.init_containers
-                names = tuple(container.name for container in found)
-                return (status.uid, names) if names else None
+                return status
         return None
 
     return find

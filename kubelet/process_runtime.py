@@ -126,11 +126,11 @@ class ProcessRuntime:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 pod = sandboxes.Pod(sandbox.uid, self._addresses.allocate(), folder)
                 self._pods[sandbox.uid] = pod
-                pod.save()
+            pod.sandbox = sandbox
+            pod.save()
         except (OSError, errors.RollbookError) as error:
             self._tell(port.SandboxFailed(uid=sandbox.uid, message=str(error)))
             return
-        pod.sandbox = sandbox
         self._tell(port.SandboxReady(uid=pod.uid, ip=pod.ip))
 
     def remove_sandbox(self, uid: str) -> None:
@@ -262,7 +262,8 @@ class ProcessRuntime:
         pod = self._pods.get(uid)
         run = pod.runs.get(container) if pod else None
         if pod is None or run is None or run.process is None:
-            raise LookupError(f"container {container!r} of pod {uid!r} does not run")
+            name = pod.name if pod else uid
+            raise LookupError(f'container "{container}" in pod "{name}" does not run')
         code, output = await child.run(
             command, env=run.env, cwd=run.cwd, timeout=timeout
         )
@@ -275,12 +276,12 @@ class ProcessRuntime:
         pod = self._pods.get(uid)
         run = pod.runs.get(container) if pod else None
         if pod is None or run is None:
-            raise LookupError(f"container {container!r} of pod {uid!r} has no logs")
+            name = pod.name if pod else uid
+            raise LookupError(f'container "{container}" in pod "{name}" has no logs')
         attempt = run.attempt - 1 if options.previous else run.attempt
         path = run.log_path(attempt)
         if not path.exists():
-            kind = "previous terminated container" if options.previous else "container"
-            raise LookupError(f"{kind} {container!r} in pod {uid!r} not found")
+            raise LookupError(f'run {attempt} of "{container}" in "{pod.name}" is gone')
         reader = container_logs.LogReader(
             path, since=options.since, timestamps=options.timestamps
         )

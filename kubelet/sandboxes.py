@@ -64,6 +64,11 @@ class Pod:
         self.runs: dict[str, Run] = {}
         self.tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def name(self) -> str:
+        """How messages call it; an adopted one is known by its uid for a moment."""
+        return self.uid if self.sandbox is None else self.sandbox.name
+
     def spec(self, name: str) -> podspec.Container:
         """The specification of a container, init containers included."""
         assert self.sandbox is not None, "asked for before it was started"
@@ -71,7 +76,7 @@ class Pod:
         for container in spec.containers + spec.init_containers:
             if container.name == name:
                 return container
-        raise LookupError(f"pod {self.uid} has no container {name!r}")
+        raise LookupError(f'container "{name}" in pod "{self.name}" not found')
 
     def running(self) -> list[Run]:
         """The containers that have a process."""
@@ -92,7 +97,7 @@ class Pod:
             temporary.write_bytes(msgspec.json.encode(record))
             temporary.replace(self.folder / "sandbox.json")
         except OSError as error:  # a full disk: the pod goes on, unrecorded
-            _log.warning("pod %s is not recorded: %s", self.uid, error)
+            _log.warning("pod %s is not recorded: %s", self.name, error)
 
 
 def lock(folder: Path) -> int:

@@ -8,7 +8,6 @@
 from domain.events import Recorded
 from domain.node import NodeBecameUnready
 from domain.pod import Pod
-from domain.replicaset import ReplicaSetConfigured
 from projections.actual import Actual
 from projections.desired import Desired
 from projections.rollouts import Rollouts
@@ -38,6 +37,7 @@ class Cluster:
             self.timestamp = recorded.timestamp
         self.position = recorded.position
         stream = recorded.stream
+        waits = self._min_ready_seconds(stream)
         self.desired.evolve(recorded)
         before = self.actual.pods.get(stream) if stream.startswith("pod/") else None
         self.actual.evolve(recorded)
@@ -49,7 +49,7 @@ class Cluster:
             if isinstance(recorded.event, NodeBecameUnready):
                 self._touch_pods_of(stream)
         elif stream.startswith("replicaset/"):
-            if isinstance(recorded.event, ReplicaSetConfigured):
+            if waits != self._min_ready_seconds(stream):
                 self.actual.recount(stream)
             self.rollouts.evolve(recorded)
         else:
@@ -96,6 +96,11 @@ class Cluster:
             case _:
                 return 0
         return self.desired.last_versions.get(stream, 0)
+
+    def _min_ready_seconds(self, stream: str) -> int:
+        """What availability waits for; counting anew is due only when this changes."""
+        held = self.desired.replicasets.get(stream)
+        return held.min_ready_seconds if held is not None else 0
 
     def _touch_pods_of(self, stream: str) -> None:
         held = self.actual.nodes.get(stream.partition("/")[2])

@@ -12,9 +12,19 @@ from typing import Final
 
 import msgspec
 
-from domain import deployment, labels, node, podspec, replicaset, template
+from domain import (
+    deployment,
+    labels,
+    node,
+    podspec,
+    replicaset,
+    template,
+    validation,
+)
 from domain.deployment import Deployment
 from domain.events import IllegalTransition, Recorded
+from domain.metadata import ObjectMeta
+from domain.objects import PodManifest
 from domain.pod import PodCreated, PodRemoved
 from domain.replicaset import ReplicaSet
 
@@ -30,6 +40,9 @@ class TemplateFacts(msgspec.Struct, frozen=True, kw_only=True):
     grace: float
     labels: dict[str, str]
     annotations: dict[str, str]
+    refusal: str
+    """Why no pod can be made of it (spec 1.7: rules that only a pod has); empty if
+    one can."""
 
 
 class Desired:
@@ -203,4 +216,14 @@ def _facts(held: podspec.PodTemplateSpec) -> TemplateFacts:
         grace=30.0 if grace is None else float(grace),
         labels=held.metadata.labels,
         annotations=held.metadata.annotations,
+        refusal=_refusal(held),
     )
+
+
+def _refusal(held: podspec.PodTemplateSpec) -> str:
+    if not held.metadata.labels:
+        return "unable to create pods, no labels"
+    named = ObjectMeta(name="pod", namespace="default", labels=held.metadata.labels)
+    broken = validation.pod_errors(PodManifest(metadata=named, spec=held.spec))
+    texts = list(dict.fromkeys(str(error) for error in broken))
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]" if texts else ""

@@ -133,6 +133,8 @@ class Rollouts:
         after = status.deployment_status(self._desired, self._actual, owner)
         rollout.status = after
         self._availability(owner, rollout, after, now)
+        if not owner.spec.paused:
+            self._failure(owner, rollout, now)
         if not status.has_deadline(owner):
             rollout.conditions = tuple(
                 held for held in rollout.conditions if held.type != PROGRESSING
@@ -165,6 +167,27 @@ class Rollouts:
                 if enough
                 else "Deployment does not have minimum availability."
             ),
+            now=now,
+        )
+
+    def _failure(self, owner: Deployment, rollout: Rollout, now: float) -> None:
+        """ReplicaFailure is that of the new ReplicaSet, else the first one's (2.12)."""
+        new = self._desired.new_replicaset(owner)
+        sets = self._desired.replicasets_of(owner)
+        failing = [held for held in sets if held.failure]
+        first = next((held for held in failing if new and held.uid == new.uid), None)
+        first = first or (failing[0] if failing else None)
+        if first is None:
+            rollout.conditions = tuple(
+                held for held in rollout.conditions if held.type != "ReplicaFailure"
+            )
+            return
+        rollout.conditions = set_condition(
+            rollout.conditions,
+            type_="ReplicaFailure",
+            status="True",
+            reason=first.failure,
+            message=first.failure_message,
             now=now,
         )
 

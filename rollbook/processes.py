@@ -38,7 +38,10 @@ def version() -> str:
 
 
 def run_control(options: ControlOptions) -> None:
-    """Runs the one writer until TERM or INT. Raises `Permanent` if it must stop."""
+    """Runs the one writer until TERM or INT; a second one stands by meanwhile.
+
+    Raises `Permanent` if it must stop.
+    """
     from workers import control
 
     context = _context(options.context)
@@ -146,9 +149,11 @@ class _Life:
         file = context or settings.text(os.environ, settings.CONTEXT)
         self._folder = Path(file).expanduser().parent if file else None
         self._position = self._committed = 0
+        self._works = asyncio.Event()
 
     def ready(self) -> None:
         """It works: the supervisor waits for this line."""
+        self._works.set()
         print(f"ready {self.name}", flush=True)  # noqa: T201  # for the supervisor
 
     def progress(self, position: int, committed: int) -> None:
@@ -156,7 +161,12 @@ class _Life:
         self._position, self._committed = position, committed
 
     async def beat(self) -> None:
-        """Leaves a pulse every few seconds, for `rollbook status --process`."""
+        """Leaves a pulse every few seconds, for `rollbook status --process`.
+
+        Not before it works: a control that stands by must not cover up, in a folder
+        that both have, that the working one is ill.
+        """
+        await self._works.wait()
         while self._folder is not None:
             pulse = health.Pulse(
                 process=self.name,

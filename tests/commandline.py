@@ -4,23 +4,16 @@ Parsing only: no command runs, nothing is connected to. Used by the tests of the
 compose file and of the documents.
 """
 
-import importlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
-import pytest
 
-ROOT = Path(__file__).parent.parent
+from rollbook import cli
 
 
 def group() -> click.Group:
-    """The command line of Rollbook; imported late, so that its absence is one skip."""
-    if not (ROOT / "rollbook/cli.py").exists():
-        pytest.skip("rollbook/cli.py is not there")
-    main = importlib.import_module("rollbook.cli").main
-    assert isinstance(main, click.Group)
-    return main
+    """The command line of Rollbook."""
+    return cli.main
 
 
 def parse(main: click.Group, arguments: Sequence[str]) -> None:

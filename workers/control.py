@@ -8,6 +8,7 @@
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import msgspec
 
 from adapters import eventstore, nats_wire
 from adapters.clock import Clock, MonotoneClock
-from adapters.eventlog import EventLog, Row, Tracking
+from adapters.eventlog import AnotherWriter, EventLog, Row, Tracking
 from domain import catalogue, names
 from domain.errors import Permanent, Transient
 from domain.protocol import Answer, Assignment, Pulse
@@ -44,6 +45,8 @@ REPORTS: Final = "rollbook.report.*"
 SYNCS: Final = "rollbook.sync.*"
 PULSE_SECONDS: Final = 2.0
 """Readers hear at least this often that the writer lives."""
+STANDBY_SECONDS: Final = 1.0
+"""A second writer looks this often whether the first has gone."""
 _ENCODER: Final = msgspec.json.Encoder()
 _log = logging.getLogger(__name__)
 
@@ -434,13 +437,32 @@ async def run(
 ) -> None:
     """Opens the log as its one writer and works until `stop` is set.
 
-    `ready` is called once it works, `progress` now and then with the last position on
-    disk and the last one decided.
+    While another writer has the log this one stands by. `ready` is called once it
+    works, `progress` now and then with the last position on disk and the last one
+    decided.
 
-    Raises `Permanent` if another writer has the log, or the log cannot be served.
+    Raises `Permanent` if the log cannot be served, `Transient` if it is out of reach.
     """
-    log = await asyncio.to_thread(eventstore.open_log, settings.store_url)
+    log = await _open_log(settings.store_url, stop)
+    if log is None:
+        return
     try:
         await Control(settings, log).run(stop, ready, progress)
     finally:
         log.close()
+
+
+async def _open_log(url: str, stop: asyncio.Event) -> EventLog | None:
+    """The log, as soon as it has no other writer; None if `stop` comes first."""
+    told = False
+    while not stop.is_set():
+        try:
+            return await asyncio.to_thread(eventstore.open_log, url)
+        except AnotherWriter as error:
+            if not told:
+                _log.warning("standing by while the log has a writer: %s", error.holder)
+            told = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STANDBY_SECONDS):
+                await stop.wait()
+    return None

@@ -4,11 +4,9 @@
    no choice of its own. What it emits marks what must be looked at next.
 2. Every event names its cause: the position that made its object dirty (S14).
 3. Where desired equals actual nothing is emitted: an idle cluster writes nothing.
+4. Pods are ended before others are created, so that a rollout's pods never exceed its
+   surge, not even between two events of a step (S7).
 """
-
-import re
-from collections.abc import Callable
-from typing import Final
 
 from domain import (
     deployment,
@@ -17,18 +15,16 @@ from domain import (
     labels,
     names,
     pod,
-    podspec,
     replicaset,
     template,
 )
 from domain.deployment import Deployment
 from domain.labels import LabelSelector
-from domain.plans import placement, replicas, rollout
+from domain.plans import replicas, rollout
 from domain.replicaset import ReplicaSet
 from projections import status
+from workers import placing
 from workers.state import State
-
-_NUMBERS: Final = re.compile(r"\d+")
 
 
 def run(state: State, bound: int) -> bool:
@@ -41,9 +37,11 @@ def run(state: State, bound: int) -> bool:
         if state.dirty_deployments:
             reconcile_deployment(state, *state.dirty_deployments.pop())
         elif state.dirty_replicasets:
-            reconcile_replicaset(state, *state.dirty_replicasets.pop())
+            _end_first(state, *state.dirty_replicasets.pop())
+        elif state.lacking:
+            reconcile_replicaset(state, *state.lacking.pop())
         elif state.place_cause and state.cluster.actual.waiting:
-            if place_waiting(state, bound):
+            if placing.place_waiting(state, bound):
                 state.place_cause = 0
         else:
             state.place_cause = 0
@@ -59,6 +57,9 @@ def reconcile_deployment(state: State, key: str, cause: int) -> None:
     owner = state.cluster.desired.deployments.get(key)
     if owner is None:
         _collect_replicasets(state, key, cause)
+        return
+    if owner.stage == deployment.DELETING:
+        _delete_foreground(state, owner, cause)
         return
     _claim_replicasets(state, owner, cause)
     found = rollout.plan(
@@ -214,6 +215,21 @@ def _collect_replicasets(state: State, key: str, cause: int) -> None:
         state.emit(held.key, event, actor=actor, cause=cause)
 
 
+def _delete_foreground(state: State, owner: Deployment, cause: int) -> None:
+    """Pods first, then their ReplicaSets, then the Deployment itself."""
+    actor = events.DEPLOYMENT_CONTROLLER
+    for held in state.cluster.desired.replicasets_of(owner):
+        for member in state.cluster.actual.pods_of(held.key):
+            if member.stage != pod.TERMINATING:
+                _terminate(state, member, "its Deployment is being deleted", cause)
+        if not state.cluster.actual.owns_pods(held.key):
+            gone = replicaset.ReplicaSetDeleted(why="its Deployment is being deleted")
+            state.emit(held.key, gone, actor=actor, cause=cause)
+    if not state.cluster.desired.replicasets_of(owner):
+        deleted = deployment.DeploymentDeleted(propagation="foreground")
+        state.emit(owner.key, deleted, actor=actor, cause=cause)
+
+
 def _deployment_facts(state: State, owner: Deployment) -> rollout.DeploymentFacts:
     update = owner.spec.strategy.rolling_update
     surge = update.max_surge if update is not None else None
@@ -300,6 +316,15 @@ def _facts(state: State, owner: Deployment) -> list[rollout.ReplicaSetFacts]:
 # --- replicasets ------------------------------------------------------------------
 
 
+def _end_first(state: State, key: str, cause: int) -> None:
+    """Rule 4: a ReplicaSet that lacks pods waits for those that have too many."""
+    held = state.cluster.desired.replicasets.get(key)
+    if held is not None and state.cluster.actual.tally(key).active < held.replicas:
+        state.lacking.add(key, cause, wish=True)
+    else:
+        reconcile_replicaset(state, key, cause)
+
+
 def reconcile_replicaset(state: State, key: str, cause: int) -> None:
     """Creates missing pods and ends surplus ones (spec 3.2)."""
     actual = state.cluster.actual
@@ -307,8 +332,18 @@ def reconcile_replicaset(state: State, key: str, cause: int) -> None:
     if held is None:
         _collect_pods(state, key, cause)
         return
+    owner = state.cluster.desired.owner_of(key)
+    if owner is not None and owner.stage == deployment.DELETING:
+        return
     _claim_pods(state, held, cause)
     counts = actual.tally(key)
+    refusal = state.cluster.desired.templates[held.template].refusal
+    if refusal and counts.active < held.replicas:
+        _fail(state, held, refusal, cause)
+        return
+    if held.failure:
+        recovered = replicaset.ReplicaSetRecovered()
+        state.emit(key, recovered, actor=events.REPLICASET_CONTROLLER, cause=cause)
     if counts.active == held.replicas:
         return
     group = state.cluster.desired.group_of(key)
@@ -333,6 +368,19 @@ def reconcile_replicaset(state: State, key: str, cause: int) -> None:
         state.emit(stream, created, actor=actor, cause=cause)
     for victim in found.terminate:
         _terminate(state, victim, f"{held.name} has more than {held.replicas}", cause)
+
+
+def _fail(state: State, held: ReplicaSet, refusal: str, cause: int) -> None:
+    """No pod can be made of its template. It is said once: trying again could not
+    come out otherwise, because nothing but the template decides it."""
+    if held.failure:
+        return
+    message = refusal
+    if not refusal.startswith("unable"):
+        name = ids.name_at(f"{held.name}-", state.cluster.position + 1)
+        message = f'Pod "{name}" is invalid: {refusal}'
+    failed = replicaset.ReplicaSetFailed(reason="FailedCreate", message=message)
+    state.emit(held.key, failed, actor=events.REPLICASET_CONTROLLER, cause=cause)
 
 
 def _terminate(state: State, held: pod.Pod, why: str, cause: int) -> None:
@@ -374,73 +422,3 @@ def _collect_pods(state: State, key: str, cause: int) -> None:
             state.emit(held.key, pod.PodReleased(), actor=actor, cause=cause)
         elif held.stage != pod.TERMINATING:
             _terminate(state, held, "its ReplicaSet was deleted", cause)
-
-
-# --- placement --------------------------------------------------------------------
-
-
-def place_waiting(state: State, bound: int) -> bool:
-    """Binds the pods that wait, oldest first; returns whether all were looked at.
-
-    Once a template fits nowhere, its other pods are not tried again in this pass.
-    """
-    actual = state.cluster.actual
-    hopeless: dict[int, str] = {}
-    needs: dict[int, placement.Needs] = {}
-    start = state.cluster.position
-    for key in [*actual.waiting]:
-        if len(state.events) >= bound:
-            return False
-        held = actual.pods[key]
-        if held.template not in needs:
-            needs[held.template] = _needs(state, held.template)
-        if held.template in hopeless:
-            _unschedulable(state, held, hopeless[held.template])
-            continue
-        group = state.cluster.desired.group_of(held.owner)
-        found = placement.place(
-            needs[held.template],
-            actual.node_list,
-            start,
-            _siblings(state, group),
-            limit=state.settings.placement_candidates,
-        )
-        if isinstance(found, placement.Placed):
-            start += found.looked_at
-            bound_to = pod.PodScheduled(node=found.node)
-            state.emit(key, bound_to, actor=events.SCHEDULER, cause=held.position)
-        else:
-            hopeless[held.template] = found.message
-            _unschedulable(state, held, found.message)
-    return True
-
-
-def _siblings(state: State, group: tuple[str, ...]) -> Callable[[str], int]:
-    actual = state.cluster.actual
-    return lambda node: actual.siblings(group, node)
-
-
-def _unschedulable(state: State, held: pod.Pod, message: str) -> None:
-    # Numbers of nodes come and go with every change; what is lacking is the news.
-    if _NUMBERS.sub("", held.unschedulable) != _NUMBERS.sub("", message):
-        event = pod.PodUnschedulable(message=message)
-        state.emit(held.key, event, actor=events.SCHEDULER, cause=held.position)
-
-
-def _needs(state: State, position: int) -> placement.Needs:
-    facts = state.cluster.desired.templates[position]
-    spec = facts.template.spec
-    return placement.Needs(
-        cpu_milli=facts.cpu_milli,
-        memory=facts.memory,
-        node_selector=spec.node_selector,
-        affinity=_required_affinity(spec),
-        tolerations=spec.tolerations,
-    )
-
-
-def _required_affinity(spec: podspec.PodSpec) -> podspec.NodeSelector | None:
-    affinity = spec.affinity.node_affinity if spec.affinity is not None else None
-    if affinity is None:
-        return None
-    return affinity.required_during_scheduling_ignored_during_execution

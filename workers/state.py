@@ -31,7 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     health: node_health.Config = node_health.Config()
     count_reports_every: float = 300.0
     orphan_grace: float = garbage.QUARANTINE
-    events_per_step: int = 5_000
+    events_per_step: int = 2_000
     placement_candidates: int = 16
 
 
@@ -92,6 +92,8 @@ class State:
         self.events: list[Recorded] = []
         self.dirty_deployments = Marks()
         self.dirty_replicasets = Marks()
+        self.lacking = Marks()
+        """ReplicaSets that create pods, after all those that end some (S7)."""
         self.dirty_nodes = Marks()
         self.place_cause = 0
         """The position because of which waiting pods are tried again; 0: none."""
@@ -153,6 +155,7 @@ class State:
         return bool(
             self.dirty_deployments
             or self.dirty_replicasets
+            or self.lacking
             or self.dirty_nodes
             or (self.place_cause and self.cluster.actual.waiting)
         )
@@ -211,6 +214,13 @@ def _replicaset(state: State, recorded: Recorded, _before: Pod | None) -> None:
     held = state.cluster.desired.replicasets.get(recorded.stream)
     if held is not None and held.owner:
         state.dirty_deployments.add(held.owner, position)
+
+
+def _replicaset_failed(state: State, recorded: Recorded, _before: Pod | None) -> None:
+    """Its Deployment's status changes; it is not tried again by that alone."""
+    held = state.cluster.desired.replicasets.get(recorded.stream)
+    if held is not None and held.owner:
+        state.dirty_deployments.add(held.owner, recorded.position)
 
 
 def _replicaset_left(state: State, recorded: Recorded, _before: Pod | None) -> None:
@@ -310,6 +320,7 @@ _MARKS: Final[dict[type[Event], Handler]] = {
     deployment.DeploymentPaused: _deployment,
     deployment.DeploymentResumed: _deployment,
     deployment.DeploymentAnnotated: _deployment,
+    deployment.DeploymentDeletionRequested: _deployment,
     deployment.DeploymentDeleted: _deployment,
     deployment.HashCollided: _deployment,
     deployment.RolloutCompleted: _deployment,
@@ -317,6 +328,8 @@ _MARKS: Final[dict[type[Event], Handler]] = {
     replicaset.ReplicaSetScaled: _replicaset,
     replicaset.ReplicaSetRevised: _replicaset,
     replicaset.ReplicaSetConfigured: _replicaset,
+    replicaset.ReplicaSetFailed: _replicaset_failed,
+    replicaset.ReplicaSetRecovered: _replicaset_failed,
     replicaset.ReplicaSetAdopted: _replicaset,
     replicaset.ReplicaSetReleased: _replicaset_left,
     replicaset.ReplicaSetLabelled: _replicaset_left,

@@ -15,7 +15,7 @@ Light: it is imported for `rollbook --help`.
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 import click
 
@@ -52,7 +52,7 @@ class Group(click.Group):
         return super().parse_args(ctx, list(_spelled(self, ctx, args)))
 
 
-def is_switch(param: click.Parameter) -> bool:
+def is_switch(param: click.Parameter) -> TypeGuard[click.Option]:
     """Whether it is an option that is on or off; `--help` is not one."""
     return isinstance(param, click.Option) and param.is_bool_flag and not param.is_eager
 

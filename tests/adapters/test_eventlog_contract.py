@@ -291,11 +291,15 @@ def test_closed(store: conftest.Store) -> None:
 
 
 def test_one_writer(store: conftest.Store) -> None:
-    """A second writer is refused while the first is open, and welcome afterwards."""
+    """A second writer is refused while the first is open, and welcome afterwards.
+
+    The refusal is one of its own, so that a second one can wait; it names the first.
+    """
     log = begun(store)
 
-    with pytest.raises(errors.Permanent, match="another writer has this log open"):
+    with pytest.raises(eventlog.AnotherWriter, match="has this log open") as refusal:
         store.open()
+    assert "process" in refusal.value.holder
 
     log.close()
     assert_as_begun(store.open())

@@ -7,7 +7,6 @@ import textwrap
 import time
 
 from adapters import eventlog
-from domain import errors
 from tests.adapters import conftest
 from tests.adapters.appends import assert_whole
 
@@ -54,8 +53,6 @@ def reopened_after_crash(store: conftest.UrlStore) -> eventlog.EventLog:
     for _ in range(600):
         try:
             return store.open()
-        except errors.Permanent as error:
-            if "another writer" not in str(error):
-                raise
+        except eventlog.AnotherWriter:
             time.sleep(0.05)
     raise AssertionError("the lock of a killed writer is still held after 30 s")

@@ -250,6 +250,39 @@ async def test_logs_over_the_wire(
 
 
 @pytest.mark.asyncio
+async def test_logs_of_a_pod_that_cannot_start_or_not_stay(
+    broker: nats_server.EmbeddedServer, control: Control, tmp_path: Path
+) -> None:
+    """One that waits is refused by its name; between two runs, the last one is read."""
+    login = broker.credential("admin")
+    user = await nats_wire.connect(broker.url, login.login, login.secret, "user")
+    async with running(settings_for(broker, tmp_path, stop_grace_max=0.0)):
+        await control.assign(
+            run=(run("a", template="pull"), run("b", template="crash")),
+            templates={"pull": NO_IMAGE, "crash": CRASH},
+        )
+        await control.until(lambda: {"a", "b"} <= control.heard.keys())
+        await control.until(lambda: "Image" in waits_for(control, "a"))
+        (answer,) = await ask(user, b'{"namespace":"default","name":"pod-a"}')
+        assert (answer.headers or {})["Rollbook-Error"].startswith(
+            'container "web" in pod "pod-a" is waiting to start: '
+        )
+        await control.until(lambda: waits_for(control, "b") == "CrashLoopBackOff")
+        for request in (
+            b'{"namespace":"default","name":"pod-b"}',
+            b'{"namespace":"default","name":"pod-b","previous":true}',
+        ):
+            assert [m.data for m in await ask(user, request)] == [b"once\n", b""]
+    await nats_wire.close(user)
+
+
+def waits_for(control: Control, uid: str) -> str:
+    """What the container of a pod waits for, as it was reported."""
+    (container,) = control.heard[uid].containers
+    return container.reason if container.state == "waiting" else ""
+
+
+@pytest.mark.asyncio
 async def test_logs_are_never_sent_where_a_node_reports(
     broker: nats_server.EmbeddedServer, control: Control, tmp_path: Path
 ) -> None:

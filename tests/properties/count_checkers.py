@@ -21,7 +21,7 @@ class Tallies(Checker):
 
     id = "I5"
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, recorded: Recorded, /) -> None:
         """Counts every ReplicaSet's pods anew."""
         if not recorded.stream.startswith(("pod/", "node/", "replicaset/")):
             return
@@ -56,7 +56,7 @@ class Statuses(Checker):
 
     id = "I5"
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, _recorded: Recorded, /) -> None:
         """Checks every Deployment."""
         cluster = state.cluster
         for owner in cluster.desired.deployments.values():
@@ -77,7 +77,7 @@ class Capacity(Checker):
 
     id = "S15"
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, recorded: Recorded, /) -> None:
         """Adds up what the pods of the chosen node ask for."""
         event = recorded.event
         use = state.cluster.actual.nodes
@@ -96,7 +96,7 @@ class Capacity(Checker):
                 f"{event.node} has {has} (cpu, memory, pods) and was given {used}"
             )
 
-    def after_step(self, sim: SimCluster, step: Step) -> None:
+    def after_step(self, sim: SimCluster, _step: Step, /) -> None:
         """What is said to be free is what is not used."""
         for name, held in sim.cluster.actual.nodes.items():
             cpu, memory, pods = self._used(sim.state, name)
@@ -131,7 +131,7 @@ class Ownership(Checker):
         super().__init__()
         self._owner = ""
 
-    def before(self, state: State, stream: str, event: Event, actor: str) -> None:
+    def before(self, state: State, stream: str, _event: Event, _actor: str, /) -> None:
         """Remembers who owned the object."""
         cluster = state.cluster
         held = cluster.actual.pods.get(stream) or cluster.desired.replicasets.get(
@@ -139,7 +139,7 @@ class Ownership(Checker):
         )
         self._owner = held.owner if held is not None else ""
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, _state: State, recorded: Recorded, /) -> None:
         """Checks who took or ended what."""
         event = recorded.event
         if isinstance(event, pod.PodAdopted | replicaset.ReplicaSetAdopted):
@@ -156,7 +156,7 @@ class Sizes(Checker):
 
     id = "I8"
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, recorded: Recorded, /) -> None:
         """Counts the pods of the ReplicaSet that created one."""
         event = recorded.event
         if not isinstance(event, pod.PodCreated) or not event.owner:
@@ -179,7 +179,7 @@ class Eviction(Checker):
         super().__init__()
         self._lost: dict[str, float] = {}
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, recorded: Recorded, /) -> None:
         """Checks each loss and each eviction against the clock."""
         event, stream = recorded.event, recorded.stream
         if isinstance(event, node.NodeLost):
@@ -203,7 +203,7 @@ class Silence(Checker):
 
     id = "I5"
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, recorded: Recorded, /) -> None:
         """Looks at the pods of that node."""
         if not isinstance(recorded.event, node.NodeBecameUnready):
             return
@@ -221,7 +221,7 @@ class Availability(Checker):
 
     id = "S6"
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, recorded: Recorded, /) -> None:
         """Checks the time that has passed since the pod became ready."""
         if not isinstance(recorded.event, pod.PodBecameAvailable):
             return
@@ -239,7 +239,7 @@ class Collisions(Checker):
 
     id = "I9"
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, recorded: Recorded, /) -> None:
         """Checks a collision, and every ReplicaSet that a Deployment creates."""
         event = recorded.event
         if isinstance(event, deployment.HashCollided):

@@ -25,7 +25,7 @@ class DenseLog(Checker):
         super().__init__()
         self._versions: dict[str, int] = {}
 
-    def after_step(self, sim: SimCluster, step: Step) -> None:
+    def after_step(self, sim: SimCluster, step: Step, /) -> None:
         """Checks the rows that this step added."""
         first = len(sim.log) - len(step.events)
         for index, row in enumerate(sim.log[first:], first + 1):
@@ -49,7 +49,7 @@ class AtomicSteps(Checker):
         self._time = 0.0
         self._tracked: dict[str, int] = {}
 
-    def after_step(self, sim: SimCluster, step: Step) -> None:
+    def after_step(self, sim: SimCluster, step: Step, /) -> None:
         """Checks the step that was just committed."""
         if not step.events:
             assert not step.tracking, "what is tracked comes with its events"
@@ -78,7 +78,7 @@ class OnceOnly(Checker):
         self._decided: set[str] = set()
         self._seen = 0
 
-    def after_step(self, sim: SimCluster, step: Step) -> None:
+    def after_step(self, sim: SimCluster, step: Step, /) -> None:
         """Checks what was decided in this step and what was said before it."""
         for recorded in step.events:
             event = recorded.event
@@ -106,19 +106,17 @@ class Replay(Checker):
         super().__init__()
         self._follower = Cluster()
 
-    def after_step(self, sim: SimCluster, step: Step) -> None:
+    def after_step(self, sim: SimCluster, step: Step, /) -> None:
         """Folds what was stored, and compares with what the writer folded."""
         for row in sim.log[len(sim.log) - len(step.events) :]:
-            again = catalogue.decode(
-                row.position, row.stream, row.version, row.topic, row.state
-            )
+            again = catalogue.decode(*row)
             self._follower.fold(again)
         self._follower.settle()
         if step.events:
             self.reached += 1
             compare(self._follower, sim.cluster)
 
-    def after_restart(self, sim: SimCluster, before: Cluster) -> None:
+    def after_restart(self, sim: SimCluster, before: Cluster, /) -> None:
         """A restart knows what was known at the last commit."""
         compare(sim.cluster, before)
 
@@ -135,7 +133,7 @@ class Causes(Checker):
 
     id = "S14"
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, _state: State, recorded: Recorded, /) -> None:
         """Checks the event's own link; chains follow by induction."""
         assert recorded.actor, "every event has an actor (S13)"
         assert 0 <= recorded.cause < recorded.position, (
@@ -156,7 +154,7 @@ class Compensation(Checker):
 
     id = "S14"
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, _state: State, recorded: Recorded, /) -> None:
         """The chain of a user's command leads to what it changed."""
         if not recorded.command_id or recorded.stream.startswith("command/"):
             return
@@ -173,11 +171,11 @@ class OwnWord(Checker):
         super().__init__()
         self._pod: Pod | None = None
 
-    def before(self, state: State, stream: str, event: Event, actor: str) -> None:
+    def before(self, state: State, stream: str, _event: Event, _actor: str, /) -> None:
         """Remembers the pod that is spoken of."""
         self._pod = state.cluster.actual.pods.get(stream)
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, _state: State, recorded: Recorded, /) -> None:
         """Checks who spoke of whom."""
         actor, name = recorded.actor, recorded.actor.partition("/")[2]
         if not actor.startswith("node/"):
@@ -206,7 +204,7 @@ class Identity(Checker):
         self._bound: dict[str, str] = {}
         self._gone: set[str] = set()
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, recorded: Recorded, /) -> None:
         """Follows each pod from its creation to its end."""
         stream, event = recorded.stream, recorded.event
         if not stream.startswith("pod/"):
@@ -231,7 +229,7 @@ class Identity(Checker):
         held = state.cluster.actual.pods.get(stream)
         assert (held is None) == (stream in self._gone), f"{stream} is gone, or not"
 
-    def after_step(self, sim: SimCluster, step: Step) -> None:
+    def after_step(self, sim: SimCluster, _step: Step, /) -> None:
         """No pod is started on two nodes."""
         seen: set[str] = set()
         for each in sim.nodes.values():
@@ -248,14 +246,14 @@ class Terminal(Checker):
         super().__init__()
         self._was: Literal["", "Succeeded", "Failed"] = ""
 
-    def before(self, state: State, stream: str, event: Event, actor: str) -> None:
+    def before(self, state: State, stream: str, _event: Event, _actor: str, /) -> None:
         """Remembers how the pod has ended, if it has."""
         held = state.cluster.actual.pods.get(stream)
         self._was = ""
         if held is not None and held.phase in ("Succeeded", "Failed"):
             self._was = "Failed" if held.phase == "Failed" else "Succeeded"
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, recorded: Recorded, /) -> None:
         """Checks that it has still ended so."""
         held = state.cluster.actual.pods.get(recorded.stream)
         if self._was and held is not None:
@@ -272,7 +270,7 @@ class Incarnations(Checker):
         super().__init__()
         self._last: dict[str, tuple[int, int]] = {}
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, recorded: Recorded, /) -> None:
         """Checks the report that a pod's event came with."""
         event = recorded.event
         if isinstance(event, pod.PodReported):
@@ -344,7 +342,6 @@ def picture(cluster: Cluster) -> dict[str, object]:
     }
 
 
-
 def _difference(one: object, other: object) -> str:
     """The first element in which two values differ, for the message."""
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
@@ -354,4 +351,3 @@ def _difference(one: object, other: object) -> str:
 
 def _name(recorded: Recorded) -> str:
     return f"{type(recorded.event).__name__} at {recorded.position}"
-

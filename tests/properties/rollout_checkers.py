@@ -53,13 +53,13 @@ class LeastAvailable(Checker):
         super().__init__()
         self._before = 0
 
-    def before(self, state: State, stream: str, event: Event, actor: str) -> None:
+    def before(self, state: State, stream: str, event: Event, _actor: str, /) -> None:
         """Remembers how many were secured."""
         if isinstance(event, replicaset.ReplicaSetScaled):
             owner = owner_of(state, stream)
             self._before = secured(state, owner) if owner is not None else 0
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, recorded: Recorded, /) -> None:
         """Checks each write that makes a ReplicaSet smaller."""
         event = recorded.event
         if (
@@ -86,7 +86,7 @@ class Victims(Checker):
 
     id = "S6"
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, recorded: Recorded, /) -> None:
         """Checks the pod that a ReplicaSet has chosen."""
         event = recorded.event
         if (
@@ -117,7 +117,7 @@ class SizeLimit(Checker):
         super().__init__()
         self._pods: dict[str, int] = {}
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, recorded: Recorded, /) -> None:
         """Checks each write that makes a ReplicaSet larger."""
         event = recorded.event
         if recorded.actor != DEPLOYMENT_CONTROLLER:
@@ -138,7 +138,7 @@ class SizeLimit(Checker):
             f"the sizes of {owner.key} add up to {total}; {limit} is the limit"
         )
 
-    def after_step(self, sim: SimCluster, step: Step) -> None:
+    def after_step(self, sim: SimCluster, step: Step, /) -> None:
         """Pods that a step leaves active: within the limit, unless there were more."""
         counts: dict[str, int] = {}
         for key, owner in sim.cluster.desired.deployments.items():
@@ -172,7 +172,7 @@ class Recreate(Checker):
 
     id = "S9"
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, recorded: Recorded, /) -> None:
         """Checks each ReplicaSet that grows."""
         event = recorded.event
         if isinstance(event, replicaset.ReplicaSetCreated):
@@ -213,7 +213,7 @@ class Proportion(Checker):
         super().__init__()
         self._wanted: dict[str, int] = {}
 
-    def before(self, state: State, stream: str, event: Event, actor: str) -> None:
+    def before(self, state: State, stream: str, event: Event, _actor: str, /) -> None:
         """Works out all sizes when the first of them is about to be written."""
         if not _is_proportional(event):
             for key, size in self._wanted.items():
@@ -230,7 +230,7 @@ class Proportion(Checker):
         self.reached += 1
         self._wanted = self._shares(state, owner)
 
-    def after_step(self, sim: SimCluster, step: Step) -> None:
+    def after_step(self, sim: SimCluster, _step: Step, /) -> None:
         """A batch ends with its step."""
         self.before(sim.state, "", deployment.DeploymentPaused(), "")
 
@@ -253,7 +253,9 @@ class Proportion(Checker):
         added = 0
         for each in active:
             before = each.maximum or pods
-            share = half_away(Fraction(each.replicas * allowed, before)) if before else 0
+            share = (
+                half_away(Fraction(each.replicas * allowed, before)) if before else 0
+            )
             share = share - each.replicas if before else 0
             if owner.replicas == 0:
                 share = -each.replicas
@@ -268,13 +270,11 @@ class Proportion(Checker):
 
 
 def _is_proportional(event: Event) -> bool:
-    return (
-        isinstance(event, replicaset.ReplicaSetScaled) and event.why == IN_PROPORTION
-    )
+    return isinstance(event, replicaset.ReplicaSetScaled) and event.why == IN_PROPORTION
 
 
 class Revisions(Checker):
-    """S10, I4: revisions only grow and are kept; undoing restores the exact template."""
+    """S10, I4: revisions only grow and are kept; undo restores the exact template."""
 
     id = "S10"
 
@@ -282,7 +282,7 @@ class Revisions(Checker):
         super().__init__()
         self._templates: dict[str, dict[int, bytes]] = {}
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, recorded: Recorded, /) -> None:
         """Keeps a history of its own and compares."""
         event, key = recorded.event, recorded.stream
         if not key.startswith("deployment/"):
@@ -318,7 +318,7 @@ class OneReplicaSet(Checker):
 
     id = "I4"
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, recorded: Recorded, /) -> None:
         """Compares a new ReplicaSet with those that are there."""
         event = recorded.event
         if not isinstance(event, replicaset.ReplicaSetCreated) or not event.owner:
@@ -341,7 +341,7 @@ class Paused(Checker):
 
     id = "I10"
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, recorded: Recorded, /) -> None:
         """Checks what happens to a Deployment while it is paused."""
         owner = state.cluster.desired.deployments.get(recorded.stream)
         if owner is None or not owner.spec.paused:
@@ -362,7 +362,7 @@ class History(Checker):
         self._held: ReplicaSet | None = None
         self._pods = 0
 
-    def before(self, state: State, stream: str, event: Event, actor: str) -> None:
+    def before(self, state: State, stream: str, event: Event, _actor: str, /) -> None:
         """Remembers the ReplicaSet that is about to go."""
         self._held = None
         if isinstance(event, replicaset.ReplicaSetDeleted):
@@ -371,7 +371,7 @@ class History(Checker):
                 pods = pods_of(state, self._held)
                 self._pods = sum(is_active(each) for each in pods)
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, recorded: Recorded, /) -> None:
         """Checks it, if its Deployment lives on."""
         if self._held is None or recorded.actor != DEPLOYMENT_CONTROLLER:
             return
@@ -382,4 +382,6 @@ class History(Checker):
         assert self._held.replicas == self._pods == 0, (
             f"{self._held.name} was deleted with {self._pods} pods"
         )
-        assert self._held.revision < owner.revision, "the new ReplicaSet stays"
+        assert template_of(state, self._held) != plain(owner.template), (
+            "the new ReplicaSet stays"
+        )

@@ -3,13 +3,15 @@
 1. A rule is something that users, kubelets, wires, the clock or a kill do. After every
    event of every rule the safety checkers look on (checkers.py).
 2. At the end faults stop, everything heals, and liveness is due.
-3. `ROLLBOOK_EXAMPLES` is read before the tests' environment is scrubbed, so a longer
-   run is `EXAMPLES=2000 pytest tests/properties/test_state_machine.py`.
+3. A longer run is `EXAMPLES=5000 STEPS=60 pytest tests/properties`; a shorter one has
+   fewer. What differs between two runs is the seed (tests/conftest.py).
+4. What the core is known not to survive is left out here and stands in
+   tests/workers/test_step_inputs.py as a test that is expected to fail.
 """
 
 import os
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from hypothesis import HealthCheck, given, settings
@@ -22,12 +24,12 @@ from tests.support.cluster import SimCluster, manifest, rolling
 from workers.decisions import Target
 from workers.intake import CommandInput, ReportInput
 
-EXAMPLES: Final = int(os.environ.get("EXAMPLES", "60"))
+EXAMPLES: Final = int(os.environ.get("EXAMPLES", "250"))
 STEPS: Final = int(os.environ.get("STEPS", "30"))
 
 NAMES: Final = ("web", "api", "job")
 IMAGES: Final = ("app:1", "app:2", "app:3", "app:slow", "app:bad")
-LIMITS: Final = (0, 1, 2, 3, "0%", "25%", "34%", "50%", "100%")
+LIMITS: Final[tuple[int | str, ...]] = (0, 1, 2, 3, "0%", "25%", "34%", "50%", "100%")
 
 names = st.sampled_from(NAMES)
 images = st.sampled_from(IMAGES)
@@ -38,9 +40,9 @@ node_numbers = st.integers(1, 4)
 
 
 @st.composite
-def specs(draw: st.DrawFn) -> dict[str, object]:
+def specs(draw: st.DrawFn) -> dict[str, Any]:
     """What a Deployment's manifest says besides its name, image and size."""
-    spec: dict[str, object] = {
+    spec: dict[str, Any] = {
         "revisionHistoryLimit": draw(st.sampled_from((0, 1, 2, 10))),
     }
     if draw(st.integers(0, 3)) == 0:
@@ -56,7 +58,7 @@ INVALID: Final[tuple[tuple[str, object], ...]] = (
     ("scale", {"replicas": "many"}),
     ("scale", {"replicas": 3, "currentReplicas": 99}),
     ("set-image", {"images": {"nobody": "app:1"}}),
-    ("set-image", {"images": {"main": " "}}),
+    ("set-image", {"images": {"main": ""}}),
     ("undo", {"toRevision": 99}),
     ("undo", {"toRevision": -1}),
     ("apply", {"manifest": {"kind": "Deployment"}}),
@@ -77,16 +79,14 @@ class Cluster(RuleBasedStateMachine):
     def begin(self, nodes: int) -> None:
         """A cluster of small nodes that are all well."""
         allocatable = {"cpu": "1", "memory": "2Gi", "pods": "12"}
-        self.sim = SimCluster(
-            nodes, allocatable=allocatable, watchers=checkers.suite()
-        )
+        self.sim = SimCluster(nodes, allocatable=allocatable, watchers=checkers.suite())
         self.sim.broken.add("app:bad")
 
-    def ask(self, name: str, verb: str, body: object, **message: object) -> None:
+    def ask(self, name: str, verb: str, body: object, dry_run: bool = False) -> None:
         """A user's command; what is asked is kept, to be asked again."""
         target = Target(namespace="default", kind="deployment", name=name, verb=verb)
-        item = self.sim.command_input(target, body, **message)
-        if "dry_run" not in message:
+        item = self.sim.command_input(target, body, dry_run=dry_run)
+        if not dry_run:
             self.past.append(item)
         self.sim.step(item)
 
@@ -94,7 +94,7 @@ class Cluster(RuleBasedStateMachine):
 
     @rule(name=names, image=images, size=sizes, spec=specs(), apply=st.booleans())
     def declare(
-        self, name: str, image: str, size: int, spec: dict[str, object], apply: bool
+        self, name: str, image: str, size: int, spec: dict[str, Any], apply: bool
     ) -> None:
         """Create a Deployment, or make it what a manifest says."""
         spec = {**spec, "minReadySeconds": 5 if name == "job" else 0}
@@ -176,9 +176,7 @@ class Cluster(RuleBasedStateMachine):
     @rule(seed=seeds, said=st.sampled_from(("failed", "unready")))
     def a_pod_changes(self, seed: int, said: str) -> None:
         """A pod fails for good, or is not ready for a while."""
-        running = [
-            (node, uid) for node in self.sim.nodes.values() for uid in node.pods
-        ]
+        running = [(node, uid) for node in self.sim.nodes.values() for uid in node.pods]
         if running:
             node, uid = running[seed % len(running)]
             node.say(self.sim.now, uid, said)
@@ -247,6 +245,8 @@ class Cluster(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Faults stop: in the end actual is desired, and then nothing happens."""
+        if self.sim.cluster.position != len(self.sim.log):
+            return  # a step has failed half-way, and says why
         checkers.rest(self.sim)
 
 
@@ -266,10 +266,10 @@ desired_states = st.lists(
 )
 
 
-@settings(max_examples=max(10, EXAMPLES // 2), deadline=None)
+@settings(max_examples=max(10, EXAMPLES // 4), deadline=None)
 @given(path=desired_states, patience=st.lists(st.integers(0, 3), min_size=5))
 def test_any_path_of_desired_states_ends_where_the_last_alone_would(
-    path: list[tuple[str, int, dict[str, object]]], patience: list[int]
+    path: list[tuple[str, int, dict[str, Any]]], patience: list[int]
 ) -> None:
     """L7: D1 → D2 → … → Dn ends in the state that Dn alone would have reached."""
     walked = SimCluster(3, watchers=checkers.suite())

@@ -8,7 +8,7 @@
    commit, every restart, and every moment at which nothing moves.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import Any, Final, Literal
 
@@ -35,6 +35,9 @@ heartbeats and every retry of a kubelet."""
 PATIENCE: Final = 2_000
 """Rounds after which a cluster that still moves does not settle."""
 
+MORE_MAX: Final = 20
+"""Steps after which what one input has caused does not come to an end."""
+
 Crash = Literal["before commit", "before saying"]
 _encode = msgspec.json.Encoder().encode
 
@@ -42,16 +45,16 @@ _encode = msgspec.json.Encoder().encode
 class Watcher:
     """What looks on; each method does nothing unless a subclass says otherwise."""
 
-    def before(self, state: State, stream: str, event: Event, actor: str) -> None:
+    def before(self, state: State, stream: str, event: Event, actor: str, /) -> None:
         """The event is about to be folded."""
 
-    def after(self, state: State, recorded: Recorded) -> None:
+    def after(self, state: State, recorded: Recorded, /) -> None:
         """The event was folded."""
 
-    def after_step(self, sim: "SimCluster", step: Step) -> None:
+    def after_step(self, sim: "SimCluster", step: Step, /) -> None:
         """The step was committed."""
 
-    def after_restart(self, sim: "SimCluster", before: Cluster) -> None:
+    def after_restart(self, sim: "SimCluster", before: Cluster, /) -> None:
         """Control was rebuilt from the log; `before` is what it knew at the commit."""
 
     def at_rest(self, sim: "SimCluster") -> None:
@@ -151,12 +154,14 @@ class SimCluster:
             self._restart(self.state.cluster)
             return None
         self._say(done)
-        while done.more:
+        for _ in range(MORE_MAX):
+            if not done.more:
+                return done
             self.now = times.grid(self.now + TICK)
             done = take_step(self.state, (), self.now)
             self._commit(done)
             self._say(done)
-        return done
+        raise AssertionError(f"one input causes more than {MORE_MAX} steps")
 
     def crash_control(self) -> None:
         """The process is killed and started again: only the log is left."""
@@ -426,7 +431,7 @@ def _is_bookkeeping(recorded: Recorded) -> bool:
 
 
 def manifest(
-    name: str = "web", image: str = "app:1", replicas: int = 3, **spec: object
+    name: str = "web", image: str = "app:1", replicas: int = 3, **spec: Any
 ) -> dict[str, object]:
     """A Deployment with one container that asks for a tenth of a core."""
     container = {
@@ -456,12 +461,3 @@ def rolling(surge: int | str, unavailable: int | str) -> dict[str, object]:
         "type": "RollingUpdate",
         "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable},
     }
-
-
-def everything(
-    steps: Iterable[Callable[[SimCluster], object]], sim: SimCluster
-) -> None:
-    """Takes all steps, and settles after each."""
-    for each in steps:
-        each(sim)
-        sim.settle()

@@ -1,0 +1,84 @@
+"""Placement: pods that wait for a node are bound to one, oldest first.
+
+1. A node is chosen by the planner (domain/plans/placement.py); this file feeds it.
+2. Once a template fits nowhere, its other pods are not tried again in the same pass,
+   and it is said of each pod once, until something else is lacking.
+3. Pods are tried again when room may have appeared: `State.place_cause` says since when.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from domain import events, pod, podspec
+from domain.plans import placement
+from workers.state import State
+
+_NUMBERS: Final = re.compile(r"\d+")
+
+
+def place_waiting(state: State, bound: int) -> bool:
+    """Binds the pods that wait, oldest first; returns whether all were looked at.
+
+    Once a template fits nowhere, its other pods are not tried again in this pass.
+    """
+    actual = state.cluster.actual
+    hopeless: dict[int, str] = {}
+    needs: dict[int, placement.Needs] = {}
+    start = state.cluster.position
+    for key in [*actual.waiting]:
+        if len(state.events) >= bound:
+            return False
+        held = actual.pods[key]
+        if held.template not in needs:
+            needs[held.template] = _needs(state, held.template)
+        if held.template in hopeless:
+            _unschedulable(state, held, hopeless[held.template])
+            continue
+        group = state.cluster.desired.group_of(held.owner)
+        found = placement.place(
+            needs[held.template],
+            actual.node_list,
+            start,
+            _siblings(state, group),
+            limit=state.settings.placement_candidates,
+        )
+        if isinstance(found, placement.Placed):
+            start += found.looked_at
+            bound_to = pod.PodScheduled(node=found.node)
+            state.emit(key, bound_to, actor=events.SCHEDULER, cause=held.position)
+        else:
+            hopeless[held.template] = found.message
+            _unschedulable(state, held, found.message)
+    return True
+
+
+def _siblings(state: State, group: tuple[str, ...]) -> Callable[[str], int]:
+    actual = state.cluster.actual
+    return lambda node: actual.siblings(group, node)
+
+
+def _unschedulable(state: State, held: pod.Pod, message: str) -> None:
+    # Numbers of nodes come and go with every change; what is lacking is the news.
+    if _NUMBERS.sub("", held.unschedulable) != _NUMBERS.sub("", message):
+        event = pod.PodUnschedulable(message=message)
+        state.emit(held.key, event, actor=events.SCHEDULER, cause=held.position)
+
+
+def _needs(state: State, position: int) -> placement.Needs:
+    facts = state.cluster.desired.templates[position]
+    spec = facts.template.spec
+    return placement.Needs(
+        cpu_milli=facts.cpu_milli,
+        memory=facts.memory,
+        node_selector=spec.node_selector,
+        affinity=_required_affinity(spec),
+        tolerations=spec.tolerations,
+    )
+
+
+def _required_affinity(spec: podspec.PodSpec) -> podspec.NodeSelector | None:
+    affinity = spec.affinity.node_affinity if spec.affinity is not None else None
+    if affinity is None:
+        return None
+    return affinity.required_during_scheduling_ignored_during_execution
