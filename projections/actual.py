@@ -104,6 +104,8 @@ class Actual:
         """Pods that nobody owns."""
         self.stranded: dict[str, None] = {}
         """Pods whose node is not there any more."""
+        self.ended: dict[str, None] = {}
+        """Pods that are Succeeded or Failed and still listed."""
         self.relabelled: dict[str, None] = {}
         """Owned pods whose labels are no longer those of their template."""
         self.set_aside: int = 0
@@ -260,6 +262,10 @@ class Actual:
                     self.nodes[now_node].pods[key] = None
                 else:
                     self.stranded[key] = None
+        if after is not None and after.terminal:
+            self.ended[key] = None
+        else:
+            self.ended.pop(key, None)
         if after is not None and after.owner and after.labels is not None:
             self.relabelled[key] = None
         else:

@@ -185,19 +185,30 @@ def _bound_pods(state: State, name: str) -> Iterable[_BoundPod]:
 
 
 def _collect(state: State) -> None:
-    """Gives up pods whose node is not there any more (spec 4.8)."""
+    """Removes the pods that nobody else will ever remove (spec 4.8)."""
     actual = state.cluster.actual
-    if not actual.stranded:
+    keys = {**actual.stranded, **_out_of_service(state)}
+    if len(actual.ended) > garbage.TERMINATED_MAX:
+        keys.update(actual.ended)
+    if not keys:
         return
     found = garbage.plan(
-        [_garbage_facts(actual.pods[key]) for key in actual.stranded],
-        {},
+        [_garbage_facts(actual.pods[key]) for key in keys],
+        {
+            use.name: garbage.NodeFacts(ready=use.ready, taints=use.taints)
+            for use in actual.node_list
+        },
         state.missing,
         state.now,
     )
     state.missing = dict(found.missing)
     actor = events.POD_COLLECTOR
-    for removal in (*found.orphaned, *found.unscheduled, *found.terminated):
+    for removal in (
+        *found.orphaned,
+        *found.out_of_service,
+        *found.unscheduled,
+        *found.terminated,
+    ):
         held = actual.pods[removal.pod]
         cause = held.position
         if removal.fail:
@@ -209,6 +220,20 @@ def _collect(state: State) -> None:
         state.timers.set("collect", "", found.wake_at)
 
 
+def _out_of_service(state: State) -> dict[str, None]:
+    """The terminating pods of nodes that are said to be out of service for good."""
+    actual = state.cluster.actual
+    keys: dict[str, None] = {}
+    for use in actual.node_list:
+        if not use.ready and any(
+            taint.key == garbage.OUT_OF_SERVICE for taint in use.taints
+        ):
+            for key in use.pods:
+                if actual.pods[key].stage == pod.TERMINATING:
+                    keys[key] = None
+    return keys
+
+
 def _garbage_facts(held: Pod) -> garbage.PodFacts:
     return garbage.PodFacts(
         key=held.key,
@@ -216,4 +241,5 @@ def _garbage_facts(held: Pod) -> garbage.PodFacts:
         phase=held.phase,
         created_at=held.created_at,
         terminating=held.stage == pod.TERMINATING,
+        evicted=held.seen is not None and held.seen.reason == "Evicted",
     )

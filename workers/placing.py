@@ -3,7 +3,7 @@
 1. A node is chosen by the planner (domain/plans/placement.py); this file feeds it.
 2. Once a template fits nowhere, its other pods are not tried again in the same pass,
    and it is said of each pod once, until something else is lacking.
-3. Pods are tried again when room may have appeared: `State.place_cause` says since when.
+3. Pods are tried again when room may have appeared: `State.place_cause` says why.
 """
 
 import re

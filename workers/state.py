@@ -264,6 +264,8 @@ def _pod_reported(state: State, recorded: Recorded, before: Pod | None) -> None:
         _pod_counts(state, recorded, before)
         if after.terminal and not before.terminal:
             _room(state, recorded, before)
+            if len(state.cluster.actual.ended) > garbage.TERMINATED_MAX:
+                state.timers.set("collect", "", state.now + garbage.PERIOD)
 
 
 def _pod_gone(state: State, recorded: Recorded, before: Pod | None) -> None:
@@ -294,8 +296,15 @@ def _node(state: State, recorded: Recorded, _before: Pod | None) -> None:
     state.dirty_nodes.add(recorded.stream, recorded.position)
 
 
+def _node_tainted(state: State, recorded: Recorded, before: Pod | None) -> None:
+    """A taint may evict pods, or say that the node is out of service for good."""
+    _node(state, recorded, before)
+    state.timers.set("collect", "", state.now)
+
+
 def _node_unready(state: State, recorded: Recorded, _before: Pod | None) -> None:
     state.dirty_nodes.add(recorded.stream, recorded.position)
+    state.timers.set("collect", "", state.now)
     use = state.cluster.actual.nodes.get(recorded.stream.partition("/")[2])
     if use is None:
         return
@@ -348,7 +357,7 @@ _MARKS: Final[dict[type[Event], Handler]] = {
     node.NodeBecameReady: _node,
     node.NodeUncordoned: _node,
     node.NodeLabelled: _node,
-    node.NodeTainted: _node,
+    node.NodeTainted: _node_tainted,
     node.NodeBecameUnready: _node_unready,
     node.NodeRemoved: _node_removed,
 }

@@ -11,7 +11,9 @@ SIDECAR = ContainerStatus(name="sidecar", state="running")
 SETUP = ContainerStatus(name="setup", state="terminated")
 
 
-def pod(*containers: ContainerStatus, init: tuple[ContainerStatus, ...] = ()) -> PodStatus:
+def pod(
+    *containers: ContainerStatus, init: tuple[ContainerStatus, ...] = ()
+) -> PodStatus:
     """The pod `web-1` with these containers."""
     return PodStatus(
         namespace="default", name="web-1", uid="u1",

@@ -16,7 +16,11 @@ from kubelet import agent, logs_service, main
 from tests.kubelet.builders import container, run, stop, template
 
 GUARD = 8.0
-ECHO = template(container(command=("sh", "-c", "echo hello; sleep 1000")))
+TEMPLATES = {
+    "t": template(container(command=("sh", "-c", "echo hello; sleep 1000"))),
+    "pull": template(container(image="nowhere/nothing:1")),
+    "crash": template(container(command=("sh", "-c", "echo once; exit 1"))),
+}
 
 
 class Control:
@@ -48,7 +52,7 @@ class Control:
         reply = protocol.SyncReply(
             position=self.position,
             incarnation=self.incarnation,
-            templates={"t": ECHO},
+            templates=TEMPLATES,
             run=tuple(self.wanted.values()),
         )
         await message.respond(msgspec.json.encode(reply))
@@ -68,7 +72,7 @@ class Control:
             from_position=self.position,
             to_position=self.position + step,
             incarnation=self.incarnation,
-            templates={"t": ECHO},
+            templates=TEMPLATES,
             **fields,  # type: ignore[arg-type]  # test data
         )
         self.position += step
@@ -257,10 +261,7 @@ async def test_logs_of_a_pod_that_cannot_start_or_not_stay(
     login = broker.credential("admin")
     user = await nats_wire.connect(broker.url, login.login, login.secret, "user")
     async with running(settings_for(broker, tmp_path, stop_grace_max=0.0)):
-        await control.assign(
-            run=(run("a", template="pull"), run("b", template="crash")),
-            templates={"pull": NO_IMAGE, "crash": CRASH},
-        )
+        await control.assign(run=(run("a", "pull"), run("b", "crash")))
         await control.until(lambda: {"a", "b"} <= control.heard.keys())
         await control.until(lambda: "Image" in waits_for(control, "a"))
         (answer,) = await ask(user, b'{"namespace":"default","name":"pod-a"}')
