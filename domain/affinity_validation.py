@@ -5,6 +5,7 @@ from typing import Final
 
 from domain import fields, syntax
 from domain.errors import FieldError
+from domain.labels import LabelSelectorRequirement
 from domain.podspec import (
     Affinity,
     NodeAffinity,
@@ -29,6 +30,36 @@ def affinity_errors(affinity: Affinity, path: str) -> list[FieldError]:
     if affinity.pod_anti_affinity is not None:
         errors += _pods_errors(affinity.pod_anti_affinity, f"{path}.podAntiAffinity")
     return errors
+
+
+def requirement_errors(
+    requirement: NodeSelectorRequirement | LabelSelectorRequirement,
+    path: str,
+    *,
+    numeric: bool = False,
+) -> list[FieldError]:
+    """The rules for operator and key, of nodes (`numeric`: Gt, Lt) and of labels."""
+    errors: list[FieldError] = []
+    match requirement.operator:
+        case "In" | "NotIn":
+            if not requirement.values:
+                detail = "must be specified when `operator` is 'In' or 'NotIn'"
+                errors.append(fields.required(f"{path}.values", detail))
+        case "Exists" | "DoesNotExist":
+            if requirement.values:
+                detail = "may not be specified when `operator` is 'Exists' or "
+                detail += "'DoesNotExist'"
+                errors.append(fields.forbidden(f"{path}.values", detail))
+        case "Gt" | "Lt" if numeric:
+            if len(requirement.values) != 1:
+                detail = "must be specified single value when `operator` is 'Lt' "
+                detail += "or 'Gt'"
+                errors.append(fields.required(f"{path}.values", detail))
+        case operator:
+            detail = "not a valid selector operator"
+            errors.append(fields.invalid(f"{path}.operator", operator, detail))
+    said = syntax.qualified_name(requirement.key)
+    return errors + fields.each_invalid(f"{path}.key", requirement.key, said)
 
 
 def _node_errors(affinity: NodeAffinity, path: str) -> list[FieldError]:
@@ -60,27 +91,7 @@ def _requirements_errors(
 ) -> list[FieldError]:
     errors: list[FieldError] = []
     for index, each in enumerate(requirements):
-        where = f"{path}[{index}]"
-        match each.operator:
-            case "In" | "NotIn":
-                if not each.values:
-                    detail = "must be specified when `operator` is 'In' or 'NotIn'"
-                    errors.append(fields.required(f"{where}.values", detail))
-            case "Exists" | "DoesNotExist":
-                if each.values:
-                    detail = "may not be specified when `operator` is 'Exists' or "
-                    detail += "'DoesNotExist'"
-                    errors.append(fields.forbidden(f"{where}.values", detail))
-            case "Gt" | "Lt":
-                if len(each.values) != 1:
-                    detail = "must be specified single value when `operator` is 'Lt' "
-                    detail += "or 'Gt'"
-                    errors.append(fields.required(f"{where}.values", detail))
-            case operator:
-                detail = "not a valid selector operator"
-                errors.append(fields.invalid(f"{where}.operator", operator, detail))
-        said = syntax.qualified_name(each.key)
-        errors += fields.each_invalid(f"{where}.key", each.key, said)
+        errors += requirement_errors(each, f"{path}[{index}]", numeric=True)
     return errors
 
 

@@ -86,9 +86,10 @@ class PodReported(Event, frozen=True, kw_only=True):
 
 
 class PodBecameAvailable(Event, frozen=True, kw_only=True):
-    """It has been ready for its ReplicaSet's minReadySeconds."""
+    """It has been ready for `seconds`, its ReplicaSet's minReadySeconds of then."""
 
     TOPIC = "pod.became-available.v1"
+    seconds: int
 
 
 class PodTerminationRequested(Event, frozen=True, kw_only=True):
@@ -208,7 +209,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ready: bool = False
     ready_at: float = 0.0
     """When readiness last changed, either way; 0 while it never did."""
-    available: bool = False
+    ready_seconds: int = 0
+    """The minReadySeconds that it is known to have been ready for."""
     restarts: int = 0
     seen: PodObservation | None = None
     deletion_at: float = 0.0
@@ -317,20 +319,18 @@ def _change(pod: Pod, event: Event, now: float) -> dict[str, object]:
         case PodUnschedulable():
             return {"unschedulable": event.message}
         case PodBecameAvailable():
-            return {"available": True}
+            return {"ready_seconds": event.seconds}
         case PodTerminationRequested():
             first = pod.deletion_at or now
             return {
                 "deletion_at": first,
                 "grace": now + event.grace - first,
                 "termination": event.why,
-                "available": False,
             }
         case PodFailed():
             return {
                 "phase": "Failed",
                 "ready": False,
-                "available": False,
                 "seen": PodObservation(
                     phase="Failed", reason=event.reason, message=event.message
                 ),
@@ -338,7 +338,7 @@ def _change(pod: Pod, event: Event, now: float) -> dict[str, object]:
         case PodAdopted():
             return {"owner": event.owner, "owner_uid": event.owner_uid}
         case PodReleased():
-            return {"owner": "", "owner_uid": "", "available": False}
+            return {"owner": "", "owner_uid": ""}
         case PodLabelled():
             return {"labels": event.labels}
         case PodAnnotated():
@@ -363,7 +363,7 @@ def _reported(pod: Pod, seen: PodObservation, now: float) -> dict[str, object]:
     # A restart between two reports is a flip that nobody saw (spec 8.2, mistake 27).
     if ready != pod.ready or (ready and restarts > pod.restarts):
         change["ready_at"] = now
-        change["available"] = False
+        change["ready_seconds"] = 0
     return change
 
 

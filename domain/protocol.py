@@ -124,8 +124,9 @@ class NodeInfo(Message, frozen=True, kw_only=True):
 class Report(Message, frozen=True, kw_only=True):
     """`rollbook.report.<node>`: what changed since the last confirmed report.
 
-    With `full`, `pods` is every pod on the node that it was told of up to `position`:
-    one that is missing is gone. A report without pods is a heartbeat.
+    `position` is how far the node has followed its assignments. With `full`, `pods` is
+    every pod on the node that it was told of up to there: one that is missing is gone.
+    A report without pods is a heartbeat.
     """
 
     incarnation: int

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from domain import fields, labels, objects, syntax
+from domain.affinity_validation import requirement_errors
 from domain.errors import FieldError
 from domain.labels import LabelSelector, LabelSelectorRequirement
 from domain.metadata import ObjectMeta, OwnerReference
@@ -174,22 +175,7 @@ def selector_errors(selector: LabelSelector, path: str) -> list[FieldError]:
 def _requirement_errors(
     requirement: LabelSelectorRequirement, path: str
 ) -> list[FieldError]:
-    errors: list[FieldError] = []
-    match requirement.operator:
-        case "In" | "NotIn":
-            if not requirement.values:
-                detail = "must be specified when `operator` is 'In' or 'NotIn'"
-                errors.append(fields.required(f"{path}.values", detail))
-        case "Exists" | "DoesNotExist":
-            if requirement.values:
-                detail = "may not be specified when `operator` is 'Exists' or "
-                detail += "'DoesNotExist'"
-                errors.append(fields.forbidden(f"{path}.values", detail))
-        case operator:
-            detail = "not a valid selector operator"
-            errors.append(fields.invalid(f"{path}.operator", operator, detail))
-    said = syntax.qualified_name(requirement.key)
-    errors += fields.each_invalid(f"{path}.key", requirement.key, said)
+    errors = requirement_errors(requirement, path)
     for index, value in enumerate(requirement.values):
         said = syntax.label_value(value)
         errors += fields.each_invalid(f"{path}.values[{index}]", value, said)

@@ -337,6 +337,9 @@ class Agent:
             pod = self._pods[uid]
             if pod.status.removed:  # control has let go of it: nothing is owed
                 self._reporter.forget(uid)
+            elif pod.status.phase in ("Succeeded", "Failed"):
+                # It has ended and is still listed: it goes when control says so.
+                continue
             elif pod.grace == NEVER:
                 self.counters["pod that control does not know"] += 1
                 self._end(uid, pod, self.settings.orphan_grace, effects)

@@ -37,16 +37,14 @@ OnExit = Callable[[int, int], None]
 """Called with the exit code (128 + signal) and the signal (or 0)."""
 
 
-class Child:
-    """One process that was started here, and its group."""
+class _Watched:
+    """A process, and its group, whose end the loop will tell."""
 
-    def __init__(self, process: subprocess.Popen[bytes], on_exit: OnExit) -> None:
-        self.pid = process.pid
-        self.created = created(process.pid)
-        self._process = process
+    def __init__(self, pid: int, start: float, on_exit: OnExit) -> None:
+        self.pid = pid
+        self.created = start
         self._on_exit = on_exit
-        self._pipes: list[_Pipe] = []
-        self._pidfd = os.pidfd_open(process.pid)
+        self._pidfd = os.pidfd_open(pid)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._pidfd, self._ended)
 
@@ -62,6 +60,22 @@ class Child:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = -1
+
+    def _ended(self) -> None:
+        raise NotImplementedError
+
+
+class Child(_Watched):
+    """One process that was started here, and its group."""
+
+    def __init__(self, process: subprocess.Popen[bytes], on_exit: OnExit) -> None:
+        super().__init__(process.pid, created(process.pid), on_exit)
+        self._process = process
+        self._pipes: list[_Pipe] = []
+
+    def let_go(self) -> None:
+        """Leaves the process alone from now on: it outlives this one."""
+        super().let_go()
         for pipe in self._pipes:
             pipe.close()
         self._process.returncode = 0  # else its destructor complains that it runs
@@ -69,38 +83,20 @@ class Child:
     def _ended(self) -> None:
         # It is a zombie now: its pid cannot be anybody else's until it is waited for.
         self.signal_group(signal.SIGKILL)
-        self._loop.remove_reader(self._pidfd)
-        os.close(self._pidfd)
-        self._pidfd = -1
+        super().let_go()
         for pipe in self._pipes:
             pipe.finish()
         code = self._process.wait()
         self._on_exit(128 - code if code < 0 else code, max(-code, 0))
 
 
-class Adopted:
+class Adopted(_Watched):
     """A process of a former life of the same node: its end is seen, not its code."""
 
-    def __init__(self, pid: int, start: float, on_exit: OnExit) -> None:
-        self.pid = pid
-        self.created = start
-        self._on_exit = on_exit
-        self._pidfd = os.pidfd_open(pid)
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._pidfd, self._ended)
-
     def signal_group(self, number: int) -> None:
-        """As `Child.signal_group`."""
-        if self._pidfd >= 0 and is_same(self.pid, self.created):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, number)
-
-    def let_go(self) -> None:
-        """As `Child.let_go`."""
-        if self._pidfd >= 0:
-            self._loop.remove_reader(self._pidfd)
-            os.close(self._pidfd)
-            self._pidfd = -1
+        """As `Child.signal_group`; never to somebody who has its pid by now."""
+        if is_same(self.pid, self.created):
+            super().signal_group(number)
 
     def _ended(self) -> None:
         self.let_go()

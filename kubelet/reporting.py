@@ -163,7 +163,7 @@ class Reporter:
         return protocol.Report(
             incarnation=incarnation,
             sequence=self.sequence,
-            position=position if full else 0,
+            position=position,
             full=full,
             pods=tuple(statuses),
             node=node,

@@ -142,10 +142,8 @@ class Actual:
         """Ready, and for long enough (spec 4.2), and not on its way out."""
         if not state.ready or not state.active:
             return False
-        if state.available:
-            return True
         owner = self._desired.replicasets.get(state.owner)
-        return owner is None or owner.min_ready_seconds == 0
+        return owner is None or state.ready_seconds >= owner.min_ready_seconds
 
     def related(self, state: Pod, node_name: str) -> int:
         """Active pods of the same controller on that node (spec 3.6, criterion 5)."""
@@ -314,7 +312,7 @@ class Actual:
             if state.ready:
                 self._count(state, -1)
                 state = msgspec.structs.replace(
-                    state, ready=False, ready_at=now, available=False
+                    state, ready=False, ready_at=now, ready_seconds=0
                 )
                 self.pods[key] = state
                 self._count(state, 1)

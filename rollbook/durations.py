@@ -1,15 +1,13 @@
-"""Durations as people write and read them: `1h30m`, `2d3h`."""
+"""Durations as people write and read them: `1h30m`, `2d3h`; ages are the views'."""
 
 import re
 from typing import Final
 
 from domain import times
+from gateway.views.durations import age, human
 from rollbook.failures import Failure
 
-_MINUTE: Final = 60
-_HOUR: Final = 60 * _MINUTE
-_DAY: Final = 24 * _HOUR
-_YEAR: Final = 365 * _DAY
+__all__ = ["age", "human", "parse", "parse_moment"]
 
 _UNITS: Final = {
     "ns": 1e-9,
@@ -24,35 +22,6 @@ _UNITS: Final = {
 _PART: Final = r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h|d)"
 _PARTS: Final = re.compile(_PART)
 _WHOLE: Final = re.compile(rf"(-?)((?:{_PART})+)")
-
-
-def human(seconds: float) -> str:
-    """The age that kubectl prints, whole seconds cut toward zero (spec 6.1)."""
-    whole = int(seconds)
-    if whole < 0:
-        return "0s" if whole == -1 else "<invalid>"
-    if whole < 2 * _MINUTE:
-        return f"{whole}s"
-    if whole < 10 * _MINUTE:
-        return _two(whole, _MINUTE, "m", 1, "s")
-    if whole < 3 * _HOUR:
-        return f"{whole // _MINUTE}m"
-    if whole < 8 * _HOUR:
-        return _two(whole, _HOUR, "h", _MINUTE, "m")
-    if whole < 2 * _DAY:
-        return f"{whole // _HOUR}h"
-    if whole < 8 * _DAY:
-        return _two(whole, _DAY, "d", _HOUR, "h")
-    if whole < 2 * _YEAR:
-        return f"{whole // _DAY}d"
-    if whole < 8 * _YEAR:
-        return _two(whole, _YEAR, "y", _DAY, "d")
-    return f"{whole // _YEAR}y"
-
-
-def age(moment: float, now: float) -> str:
-    """The age of what happened at `moment`; `<unknown>` for no moment at all (0)."""
-    return human(now - moment) if moment else "<unknown>"
 
 
 def parse(text: str) -> float:
@@ -86,10 +55,3 @@ def parse_moment(text: str, now: float) -> float:
             f'error: "{text}" is not a time: write how long ago (5m, 1h30m) or RFC '
             "3339 (2026-11-23T06:18:47Z)"
         ) from None
-
-
-def _two(seconds: int, large: int, large_unit: str, small: int, small_unit: str) -> str:
-    """`NmSs`, without the second part where it is 0."""
-    count, rest = divmod(seconds, large)
-    rest //= small
-    return f"{count}{large_unit}{rest}{small_unit}" if rest else f"{count}{large_unit}"

@@ -47,16 +47,16 @@ def ring(state: State) -> None:
 def _available(state: State, key: str) -> None:
     """The pod has been ready for its minReadySeconds (spec 3.1)."""
     held = state.cluster.actual.pods.get(key)
-    if held is None or not held.ready or held.available or not held.active:
+    if held is None or not held.ready or not held.active:
         return
     owner = state.cluster.desired.replicasets.get(held.owner)
-    if owner is None or owner.min_ready_seconds == 0:
+    if owner is None or held.ready_seconds >= owner.min_ready_seconds:
         return
     at = held.ready_at + owner.min_ready_seconds
     if at > state.now:
         state.timers.set("available", key, at)
         return
-    event = pod.PodBecameAvailable()
+    event = pod.PodBecameAvailable(seconds=owner.min_ready_seconds)
     state.emit(key, event, actor=events.TIMER, cause=held.position)
 
 

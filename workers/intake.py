@@ -310,6 +310,13 @@ def _report(state: State, outbox: Outbox, item: ReportInput) -> None:
         state.emit(stream, changed, actor=actor, cause=0)
     if not use.node.ready:
         state.emit(stream, node.NodeBecameReady(), actor=actor, cause=0)
+        if not report.full:
+            # Its pods were taken for unready while it was not heard (rule 3 of
+            # projections/actual.py): it must say anew how each of them is.
+            outbox.resync(item.node)
+    elif _is_behind(state, item.node, report):
+        state.count("assignments_lost")
+        outbox.resync(item.node)
     for status in report.pods:
         _pod_status(state, outbox, item.node, report, status)
     if report.full:
@@ -321,6 +328,12 @@ def _report(state: State, outbox: Outbox, item: ReportInput) -> None:
         heard.counted += 1
     else:
         outbox.track(item.node, report.incarnation, report.sequence)
+
+
+def _is_behind(state: State, name: str, report: Report) -> bool:
+    """The node has not followed what it was told some time ago: that was lost."""
+    told, at = state.chain.get(name, (-1, state.now))
+    return report.position != told and state.now - at > state.settings.lag_max
 
 
 def _pod_status(

@@ -7,7 +7,7 @@
 
 import msgspec
 
-from domain import pod
+from domain import events, pod
 from domain.events import Recorded
 from domain.pod import Pod
 from domain.podspec import PodTemplateSpec
@@ -105,6 +105,8 @@ class Outbox:
         state = self._state
         for recorded in state.events:
             self._follow(recorded)
+        for recorded, gone in state.left:
+            self._forget(recorded, gone)
         syncs = [*self._refused]
         for node, reply in self._syncs:
             syncs.append((reply, self._full_list(node)))
@@ -138,6 +140,15 @@ class Outbox:
         elif held.stage == pod.BOUND:
             self._run(changes, held)
 
+    def _forget(self, recorded: Recorded, gone: Pod) -> None:
+        """A pod that is gone without its node's word: the node shall let go of it."""
+        if not gone.node or recorded.actor == events.node_actor(gone.node):
+            return
+        stop = PodStop(
+            namespace=gone.namespace, name=gone.name, uid=gone.uid, grace=0.0
+        )
+        self._of(gone.node).stop.append(stop)
+
     def _run(self, changes: _Changes, held: Pod) -> None:
         facts = self._state.cluster.desired.templates[held.template]
         reference = str(held.template)
@@ -156,8 +167,8 @@ class Outbox:
     def _assignment(self, node: str, changes: _Changes, position: int) -> Assignment:
         state = self._state
         use = state.cluster.actual.nodes.get(node)
-        before = state.chain.get(node, -1)
-        state.chain[node] = position
+        before, _ = state.chain.get(node, (-1, 0.0))
+        state.chain[node] = position, state.now
         return Assignment(
             from_position=before,
             to_position=position,
@@ -179,7 +190,7 @@ class Outbox:
                 changes.stop.append(_stop(held, state.now))
             elif not held.terminal:
                 self._run(changes, held)
-        state.chain[node] = state.cluster.position
+        state.chain[node] = state.cluster.position, state.now
         return SyncReply(
             position=state.cluster.position,
             incarnation=use.node.incarnation,

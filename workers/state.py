@@ -30,6 +30,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     health: node_health.Config = node_health.Config()
     count_reports_every: float = 300.0
+    lag_max: float = 5.0
+    """Seconds after which a node that has not followed is told to sync."""
     orphan_grace: float = garbage.QUARANTINE
     events_per_step: int = 2_000
     placement_candidates: int = 16
@@ -83,13 +85,16 @@ class State:
         self.timers = Timers()
         self.heard: dict[str, Heard] = {}
         self.answers: dict[str, Answer] = {}
-        self.chain: dict[str, int] = {}
+        self.chain: dict[str, tuple[int, float]] = {}
+        """The position that each node was told last, and when."""
         self.health = node_health.Health()
         self.missing: dict[str, float] = {}
         """Since when nodes that pods are bound to are not there any more."""
         self.counters: dict[str, int] = {}
         self.now = 0.0
         self.events: list[Recorded] = []
+        self.left: list[tuple[Recorded, Pod]] = []
+        """The removals of this step, each with the pod as it was."""
         self.dirty_deployments = Marks()
         self.dirty_replicasets = Marks()
         self.lacking = Marks()
@@ -128,6 +133,8 @@ class State:
         )
         self.events.append(recorded)
         before = self.cluster.fold(recorded)
+        if before is not None and stream not in self.cluster.actual.pods:
+            self.left.append((recorded, before))
         mark(self, recorded, before)
         return recorded
 
@@ -179,7 +186,7 @@ class State:
         for state in cluster.actual.pods.values():
             if state.owner and state.owner not in cluster.desired.replicasets:
                 self.dirty_replicasets.add(state.owner, state.position)
-            if state.ready and not state.available:
+            if state.ready:
                 arm_availability(self, state)
         if cluster.actual.stranded:
             self.timers.set("collect", "", now)
@@ -199,7 +206,7 @@ def mark(state: State, recorded: Recorded, before: Pod | None) -> None:
 def arm_availability(state: State, held: Pod) -> None:
     """Sets the alarm for the end of the pod's minReadySeconds (spec 3.1)."""
     owner = state.cluster.desired.replicasets.get(held.owner)
-    if owner is not None and owner.min_ready_seconds > 0:
+    if owner is not None and held.ready_seconds < owner.min_ready_seconds:
         at = held.ready_at + owner.min_ready_seconds
         state.timers.set("available", held.key, at)
 
@@ -214,6 +221,14 @@ def _replicaset(state: State, recorded: Recorded, _before: Pod | None) -> None:
     held = state.cluster.desired.replicasets.get(recorded.stream)
     if held is not None and held.owner:
         state.dirty_deployments.add(held.owner, position)
+
+
+def _replicaset_configured(state: State, recorded: Recorded, _: Pod | None) -> None:
+    """Ready pods may have to wait for longer now, or no longer."""
+    _replicaset(state, recorded, None)
+    for held in state.cluster.actual.pods_of(recorded.stream):
+        if held.ready:
+            arm_availability(state, held)
 
 
 def _replicaset_failed(state: State, recorded: Recorded, _before: Pod | None) -> None:
@@ -256,10 +271,10 @@ def _pod_reported(state: State, recorded: Recorded, before: Pod | None) -> None:
         return
     if after.ready and after.ready_at != before.ready_at:
         arm_availability(state, after)
-    if (after.ready, after.phase, after.available) != (
+    if (after.ready, after.phase, after.ready_at) != (
         before.ready,
         before.phase,
-        before.available,
+        before.ready_at,
     ):
         _pod_counts(state, recorded, before)
         if after.terminal and not before.terminal:
@@ -336,7 +351,7 @@ _MARKS: Final[dict[type[Event], Handler]] = {
     replicaset.ReplicaSetCreated: _replicaset,
     replicaset.ReplicaSetScaled: _replicaset,
     replicaset.ReplicaSetRevised: _replicaset,
-    replicaset.ReplicaSetConfigured: _replicaset,
+    replicaset.ReplicaSetConfigured: _replicaset_configured,
     replicaset.ReplicaSetFailed: _replicaset_failed,
     replicaset.ReplicaSetRecovered: _replicaset_failed,
     replicaset.ReplicaSetAdopted: _replicaset,

@@ -24,6 +24,7 @@ def step(state: State, inputs: Sequence[Input], now: float) -> Step:
     assert now > state.now, "time grows from step to step"
     state.now = now
     state.events = []
+    state.left = []
     outbox = Outbox(state)
     for item in inputs:
         intake.take(state, outbox, item)

@@ -9,11 +9,7 @@ from rollbook.failures import Failure
 
 
 @click.command(cls=flags.Command)
-@click.option(
-    "-f", "--filename", "files", multiple=True, metavar="FILE",
-    help="A file or a folder of manifests; - is standard input.",
-)  # fmt: skip
-@click.option("-R", "--recursive", is_flag=True, help="Folders in folders too.")
+@common.from_files
 @common.changing
 @options.namespaced
 def apply(files: tuple[str, ...], recursive: bool, change: common.Change) -> None:

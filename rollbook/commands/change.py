@@ -1,6 +1,7 @@
 """`scale` and `set` (spec 6.6, 6.7)."""
 
 import click
+import msgspec
 
 from rollbook import conditions, durations
 from rollbook.client import Cluster
@@ -30,14 +31,10 @@ from rollbook.references import Reference
 @common.changing
 @options.namespaced
 def scale(
-    words: tuple[str, ...],
+    choice: common.Choice,
     replicas: int | None,
     current_replicas: int,
     timeout: str,
-    selector: str,
-    everything: bool,
-    files: tuple[str, ...],
-    recursive: bool,
     change: common.Change,
 ) -> None:
     """Change how many pods a Deployment or a ReplicaSet runs.
@@ -59,10 +56,6 @@ def scale(
         raise Failure(
             "error: The --current-replicas must specify an integer of -1 or greater"
         )
-    choice = common.Choice(
-        words=words, selector=selector, everything=everything,
-        files=files, recursive=recursive,
-    )  # fmt: skip
     expected = None if current_replicas == -1 else current_replicas
     patience = durations.parse(timeout)
 
@@ -117,11 +110,7 @@ def set_() -> None:
 @common.changing
 @options.namespaced
 def image(
-    words: tuple[str, ...],
-    selector: str,
-    everything: bool,
-    files: tuple[str, ...],
-    recursive: bool,
+    choice: common.Choice,
     change: common.Change,
 ) -> None:
     """Run other images: a new revision, rolled out at once.
@@ -132,13 +121,10 @@ def image(
       rollbook set image deploy/web web=web:2 log=fluent:3 --cause "release 2"
       rollbook set image deploy/web '*=registry/all:7'
     """
-    resources, images = split_images(words)
-    if selector and everything:
+    resources, images = split_images(choice.words)
+    if choice.selector and choice.everything:
         raise Failure("error: cannot set --all and --selector at the same time")
-    choice = common.Choice(
-        words=resources, selector=selector, everything=everything,
-        files=files, recursive=recursive,
-    )  # fmt: skip
+    choice = msgspec.structs.replace(choice, words=resources)
 
     async def work(cluster: Cluster) -> None:
         async def one(reference: Reference) -> None:
@@ -201,14 +187,10 @@ def split_images(words: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, str
 @common.changing
 @options.namespaced
 def resources(
-    words: tuple[str, ...],
+    choice: common.Choice,
     containers: str,
     limits: str,
     requests: str,
-    selector: str,
-    everything: bool,
-    files: tuple[str, ...],
-    recursive: bool,
     change: common.Change,
 ) -> None:
     """Give containers limits and requests: a new revision, rolled out at once.
@@ -223,10 +205,6 @@ def resources(
             "error: you must specify an update to requests or limits (in the form of "
             "--requests/--limits)"
         )
-    choice = common.Choice(
-        words=words, selector=selector, everything=everything,
-        files=files, recursive=recursive,
-    )  # fmt: skip
     named = () if containers in ("", "*") else tuple(containers.lstrip("=").split(","))
     wanted, asked = quantities(limits), quantities(requests)
     operation = "resource requirements updated"

@@ -99,8 +99,47 @@ def changing(function: Callable[..., None]) -> Callable[..., None]:
     return decorated
 
 
+def from_files(function: Callable[..., None]) -> Callable[..., None]:
+    """`-f` and `-R` of verbs that make objects: the arguments of `load`."""
+    recursive = click.option(
+        "-R", "--recursive", is_flag=True, help="Folders in folders too."
+    )
+    files = click.option(
+        "-f", "--filename", "files", multiple=True, metavar="FILE",
+        help="A file or a folder of manifests; - is standard input.",
+    )  # fmt: skip
+    return files(recursive(function))
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """What the words and options of a command line say about its objects."""
+
+    words: tuple[str, ...] = ()
+    selector: str = ""
+    everything: bool = False
+    files: tuple[str, ...] = ()
+    recursive: bool = False
+
+
 def selecting(function: Callable[..., None]) -> Callable[..., None]:
-    """`-l`, `--all`, `-f` and `-R`, as the arguments of `targets`."""
+    """`-l`, `--all`, `-f` and `-R`, with the words as the argument `choice`."""
+
+    @functools.wraps(function)
+    def wrapped(
+        words: tuple[str, ...],
+        selector: str,
+        everything: bool,
+        files: tuple[str, ...],
+        recursive: bool,
+        **rest: object,
+    ) -> None:
+        choice = Choice(
+            words=words, selector=selector, everything=everything,
+            files=files, recursive=recursive,
+        )  # fmt: skip
+        function(choice=choice, **rest)
+
+    decorated: Callable[..., None] = wrapped
     for option in (
         click.option("-R", "--recursive", is_flag=True, help="Folders in folders too."),
         click.option(
@@ -113,18 +152,8 @@ def selecting(function: Callable[..., None]) -> Callable[..., None]:
             help="Those with such labels: app=web,tier!=db.",
         ),
     ):  # fmt: skip
-        function = option(function)
-    return function
-
-
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """What the words and options of a command line say about its objects."""
-
-    words: tuple[str, ...] = ()
-    selector: str = ""
-    everything: bool = False
-    files: tuple[str, ...] = ()
-    recursive: bool = False
+        decorated = option(decorated)
+    return decorated
 
 
 async def targets(

@@ -18,11 +18,7 @@ _TAG: Final = re.compile(r"(:[^:/@]*)?(@.*)?$")
 
 
 @click.group(cls=flags.Group, invoke_without_command=True)
-@click.option(
-    "-f", "--filename", "files", multiple=True, metavar="FILE",
-    help="A file or a folder of manifests; - is standard input.",
-)  # fmt: skip
-@click.option("-R", "--recursive", is_flag=True, help="Folders in folders too.")
+@common.from_files
 @common.changing
 @options.namespaced
 @click.pass_context

@@ -52,11 +52,7 @@ _FORCED = (
 @common.changing
 @options.namespaced
 def delete(
-    words: tuple[str, ...],
-    selector: str,
-    everything: bool,
-    files: tuple[str, ...],
-    recursive: bool,
+    choice: common.Choice,
     cascade: Propagation,
     grace_period: int,
     now: bool,
@@ -74,13 +70,9 @@ def delete(
       rollbook delete pods -l app=nginx --grace-period=5
       rollbook delete -f nginx-deployment.yaml --cascade=orphan
     """
-    choice = common.Choice(
-        words=words, selector=selector, everything=everything,
-        files=files, recursive=recursive,
-    )  # fmt: skip
     grace = _grace(grace_period, now=now, force=force)
     patience = durations.parse(timeout) or None
-    lenient = ignore_not_found or bool(selector) or everything
+    lenient = ignore_not_found or bool(choice.selector) or choice.everything
     if force:
         printing.talk(_FORCED)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import click
+import msgspec
 
 from rollbook import conditions, printing
 from rollbook.client import Cluster
@@ -29,13 +30,9 @@ _WORDS: Final = click.argument(
 @common.changing
 @options.namespaced
 def annotate(
-    words: tuple[str, ...],
+    choice: common.Choice,
     overwrite: bool,
     listing: bool,
-    selector: str,
-    everything: bool,
-    files: tuple[str, ...],
-    recursive: bool,
     change: common.Change,
 ) -> None:
     """Set annotations, or remove them (KEY-).
@@ -46,11 +43,7 @@ def annotate(
       rollbook annotate deployment/nginx kubernetes.io/change-cause="image updated"
       rollbook annotate deployment nginx team-
     """
-    resources, changes = split_changes(words, bool(files), "annotation")
-    choice = common.Choice(
-        words=resources, selector=selector, everything=everything,
-        files=files, recursive=recursive,
-    )  # fmt: skip
+    choice, changes = _changes_of(choice, "annotation")
     if not changes and not listing:
         raise Failure("error: at least one annotation update is required")
 
@@ -81,13 +74,9 @@ def annotate(
 @common.changing
 @options.namespaced
 def label(
-    words: tuple[str, ...],
+    choice: common.Choice,
     overwrite: bool,
     listing: bool,
-    selector: str,
-    everything: bool,
-    files: tuple[str, ...],
-    recursive: bool,
     change: common.Change,
 ) -> None:
     """Set labels, or remove them (KEY-).
@@ -98,11 +87,7 @@ def label(
       rollbook label pods -l app=nginx canary=true --overwrite
       rollbook label node worker-1 disk-
     """
-    resources, changes = split_changes(words, bool(files), "label")
-    choice = common.Choice(
-        words=resources, selector=selector, everything=everything,
-        files=files, recursive=recursive,
-    )  # fmt: skip
+    choice, changes = _changes_of(choice, "label")
     if not changes and not listing:
         raise Failure("error: at least one label update is required")
 
@@ -174,6 +159,13 @@ def absent(
     return [
         key for key, value in changes.items() if value is None and key not in present
     ]
+
+
+def _changes_of(
+    choice: common.Choice, what: str
+) -> tuple[common.Choice, dict[str, str | None]]:
+    resources, changes = split_changes(choice.words, bool(choice.files), what)
+    return msgspec.structs.replace(choice, words=resources), changes
 
 
 async def _list(cluster: Cluster, reference: Reference, field: str) -> None:

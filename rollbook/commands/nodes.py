@@ -1,5 +1,7 @@
 """`cordon`, `uncordon` and `drain`."""
 
+from typing import Literal
+
 import click
 
 from domain import errors
@@ -40,6 +42,27 @@ def _some(verb: str, names: tuple[str, ...], selector: str) -> None:
         )
 
 
+def _mark(
+    verb: Literal["cordon", "uncordon"],
+    names: tuple[str, ...],
+    selector: str,
+    change: common.Change,
+) -> None:
+    _some(verb, names, selector)
+
+    async def work(cluster: Cluster) -> None:
+        act = {"cordon": cluster.cordon, "uncordon": cluster.uncordon}[verb]
+
+        async def one(node: Reference) -> None:
+            answer = await act(node, **change.said)
+            already = "already " if answer.result == "unchanged" else ""
+            await common.done(cluster, change, node, f"{already}{verb}ed", answer)
+
+        await common.each(await _nodes(cluster, names, selector), one)
+
+    common.run(work)
+
+
 @click.command(cls=flags.Command)
 @_NAMES
 @_SELECTOR
@@ -52,17 +75,7 @@ def cordon(names: tuple[str, ...], selector: str, change: common.Change) -> None
     Examples:
       rollbook cordon worker-1
     """
-    _some("cordon", names, selector)
-
-    async def work(cluster: Cluster) -> None:
-        async def one(node: Reference) -> None:
-            answer = await cluster.cordon(node, **change.said)
-            already = "already " if answer.result == "unchanged" else ""
-            await common.done(cluster, change, node, f"{already}cordoned", answer)
-
-        await common.each(await _nodes(cluster, names, selector), one)
-
-    common.run(work)
+    _mark("cordon", names, selector, change)
 
 
 @click.command(cls=flags.Command)
@@ -77,17 +90,7 @@ def uncordon(names: tuple[str, ...], selector: str, change: common.Change) -> No
     Examples:
       rollbook uncordon worker-1
     """
-    _some("uncordon", names, selector)
-
-    async def work(cluster: Cluster) -> None:
-        async def one(node: Reference) -> None:
-            answer = await cluster.uncordon(node, **change.said)
-            already = "already " if answer.result == "unchanged" else ""
-            await common.done(cluster, change, node, f"{already}uncordoned", answer)
-
-        await common.each(await _nodes(cluster, names, selector), one)
-
-    common.run(work)
+    _mark("uncordon", names, selector, change)
 
 
 @click.command(cls=flags.Command)

@@ -47,14 +47,10 @@ def rollout() -> None:
 @click.pass_context
 def status(
     ctx: click.Context,
-    words: tuple[str, ...],
+    choice: common.Choice,
     watch: bool,
     timeout: str,
     revision: int,
-    selector: str,
-    everything: bool,
-    files: tuple[str, ...],
-    recursive: bool,
 ) -> None:
     """Show how far a rollout is, until it is done.
 
@@ -67,10 +63,6 @@ def status(
     """
     if revision < 0:
         raise Failure(f"error: revision must be a positive integer: {revision}")
-    choice = common.Choice(
-        words=words, selector=selector, everything=everything,
-        files=files, recursive=recursive,
-    )  # fmt: skip
     patience = durations.parse(timeout) or None
     bar = watch and printing.is_terminal()
     color = options.color(ctx)
@@ -274,17 +266,9 @@ def _simple(verb: str, done: str, doing: str, help_text: str, example: str) -> N
     @common.changing
     @options.namespaced
     def command(
-        words: tuple[str, ...],
-        selector: str,
-        everything: bool,
-        files: tuple[str, ...],
-        recursive: bool,
+        choice: common.Choice,
         change: common.Change,
     ) -> None:
-        choice = common.Choice(
-            words=words, selector=selector, everything=everything,
-            files=files, recursive=recursive,
-        )  # fmt: skip
 
         async def work(cluster: Cluster) -> None:
             acts = {

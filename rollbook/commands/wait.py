@@ -32,13 +32,9 @@ _WEEK_SECONDS = 7 * 24 * 3600.0
 @common.selecting
 @options.namespaced
 def wait(
-    words: tuple[str, ...],
+    choice: common.Choice,
     wanted: str,
     timeout: str,
-    selector: str,
-    everything: bool,
-    files: tuple[str, ...],
-    recursive: bool,
 ) -> None:
     """Wait until objects are so.
 
@@ -54,10 +50,6 @@ def wait(
     leaving = wanted.lower() in ("delete", "create")
     seconds = durations.parse(timeout)
     patience = _WEEK_SECONDS if seconds < 0 else seconds
-    choice = common.Choice(
-        words=words, selector=selector, everything=everything,
-        files=files, recursive=recursive,
-    )  # fmt: skip
 
     async def work(cluster: Cluster) -> None:
         async def one(reference: Reference) -> None:

@@ -180,7 +180,7 @@ def rest(sim: SimCluster) -> None:
     """Faults stop, everything heals, nothing moves any more: liveness is due.
 
     A node without pods joins, so that there is room for every pod, and users end what
-    has failed and what they have paused.
+    they have paused.
     """
     sim.calm()
     sim.crash_next = None
@@ -188,8 +188,8 @@ def rest(sim: SimCluster) -> None:
     for node in sim.nodes.values():
         if not node.alive:
             node.boot(sim.now)
-        # Every wire is made anew: a kubelet that has nothing to say is heard too.
-        node.connect(sim.now)
+        if not node.connected:
+            node.connect(sim.now)
     sim.add_node({"cpu": "64", "memory": "64Gi", "pods": "500"})
     sim.settle()
     for name, use in [*sim.cluster.actual.nodes.items()]:
@@ -198,9 +198,6 @@ def rest(sim: SimCluster) -> None:
     for _, owner in [*sim.cluster.desired.deployments.items()]:
         if owner.spec.paused:
             sim.ask("deployment", owner.name, "resume", namespace=owner.namespace)
-    for held in [*sim.cluster.actual.pods.values()]:
-        if held.phase == "Failed":
-            sim.ask("pod", held.name, "delete", namespace=held.namespace)
     sim.settle()
     sim.run_for(30.0)
     sim.settle()

@@ -85,8 +85,8 @@ def pods_of(state: State, replicaset: ReplicaSet) -> list[Pod]:
 def is_available(state: State, pod: Pod) -> bool:
     """Ready, not on its way out, and for long enough as far as that was recorded."""
     held = state.cluster.desired.replicasets.get(pod.owner)
-    waits = held is not None and held.min_ready_seconds > 0
-    return is_active(pod) and pod.ready and (pod.available or not waits)
+    waits = held.min_ready_seconds if held is not None else 0
+    return is_active(pod) and pod.ready and pod.ready_seconds >= waits
 
 
 def is_terminal(pod: Pod) -> bool:

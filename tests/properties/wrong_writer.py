@@ -12,7 +12,7 @@ import msgspec
 from domain import deployment, deployment_decisions, node, pod, protocol
 from projections import actual, desired, rollouts
 from tests.properties.wrong_plans import Change
-from workers import decisions, due, intake, outbox, reconcilers, state
+from workers import decisions, due, intake, outbox, placing, reconcilers, state
 
 
 def undo_restores_the_newest() -> Change:
@@ -53,7 +53,7 @@ def command_executed_twice() -> Change:
 
 
 def pod_bound_twice() -> Change:
-    right = reconcilers.place_waiting
+    right = placing.place_waiting
 
     def wrong(held: Any, bound: int) -> bool:
         waiting = [*held.cluster.actual.waiting]
@@ -69,7 +69,7 @@ def pod_bound_twice() -> Change:
                 break
         return done
 
-    return reconcilers, "place_waiting", wrong
+    return placing, "place_waiting", wrong
 
 
 def free_not_reduced() -> Change:
@@ -151,8 +151,8 @@ def available_too_early() -> Change:
 def alarm_rings_early() -> Change:
     def wrong(held: Any, key: str) -> None:
         found = held.cluster.actual.pods.get(key)
-        if found is not None and found.ready and not found.available:
-            became = pod.PodBecameAvailable()
+        if found is not None and found.ready and not found.ready_seconds:
+            became = pod.PodBecameAvailable(seconds=1)
             held.emit(key, became, actor="timer", cause=found.position)
 
     return due, "_available", wrong

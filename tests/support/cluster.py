@@ -312,22 +312,14 @@ class SimCluster:
             for attempt, data in self._fates(node.replies):
                 moved = True
                 node.answer_sync(self.now, attempt, data)
-            on_wire = len(node.down)
-            arrived = self._fates(node.down)
-            node.lost |= on_wire > len({*arrived}) + len(node.down)
-            for data in arrived:
+            for data in self._fates(node.down):
                 moved = True
                 node.assign(self.now, data)
         return moved
 
     def calm(self) -> None:
-        """Wires are good again. A broker loses messages to a kubelet only together
-        with its connection, so whoever lost one connects anew."""
+        """Wires are good again; what was lost on them stays lost."""
         self.faults = None
-        for node in self.nodes.values():
-            if node.lost and node.connected:
-                node.connect(self.now)
-            node.lost = False
 
     def _fates(self, wire: list[Any]) -> list[Any]:
         """What arrives of a wire's messages; what is delayed stays on it."""

@@ -75,7 +75,6 @@ class SimNode:
         self.replies: list[tuple[int, bytes]] = []
         self.sent: list[bytes] = []
         self.received: list[bytes] = []
-        self.lost = False
         """An assignment was lost on the way."""
         self.wake = agent.NEVER
         self.agent = self._new_agent()

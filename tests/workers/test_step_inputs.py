@@ -217,7 +217,6 @@ def test_the_answer_of_a_command_is_kept_with_it(sim: SimCluster) -> None:
 # --- what does not hold yet -------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="a heartbeat does not tell what was followed")
 def test_a_lost_assignment_is_noticed_without_another_one(sim: SimCluster) -> None:
     """L1: a kubelet that has missed the last assignment runs its pods all the same."""
     sim.ask("deployment", "web", "scale", {"replicas": 6})
@@ -228,7 +227,6 @@ def test_a_lost_assignment_is_noticed_without_another_one(sim: SimCluster) -> No
     assert sum(len(each.pods) for each in sim.nodes.values()) == 6
 
 
-@pytest.mark.xfail(strict=True, reason="nobody asks for the node's full report")
 def test_pods_are_ready_again_when_their_node_is_heard_again(sim: SimCluster) -> None:
     """Spec 4.6: a node that was not heard for a while, and whose kubelet has nothing
     new to say, has ready pods again."""
@@ -239,7 +237,6 @@ def test_pods_are_ready_again_when_their_node_is_heard_again(sim: SimCluster) ->
     assert all(held.ready for held in sim.cluster.actual.pods.values())
 
 
-@pytest.mark.xfail(strict=True, reason="no alarm is set for pods that are ready")
 def test_a_longer_min_ready_seconds_counts_for_ready_pods(sim: SimCluster) -> None:
     """Spec 3.10: pods that were ready long enough for the new time are available."""
     body = {"manifest": manifest(minReadySeconds=5)}
@@ -253,7 +250,6 @@ def test_a_longer_min_ready_seconds_counts_for_ready_pods(sim: SimCluster) -> No
     assert tallies == [3]
 
 
-@pytest.mark.xfail(strict=True, reason="a stop is said only while the pod is there")
 def test_a_pod_that_is_removed_by_force_is_stopped_on_its_node(
     sim: SimCluster,
 ) -> None:
@@ -266,7 +262,6 @@ def test_a_pod_that_is_removed_by_force_is_stopped_on_its_node(
     assert victim.uid not in running
 
 
-@pytest.mark.xfail(strict=True, reason="a full list leaves ended pods out")
 def test_a_restart_of_control_changes_nothing(sim: SimCluster) -> None:
     """I14, spec 3.10: a failed pod stays listed, also when its node syncs again."""
     worker = next(each for each in sim.nodes.values() if each.pods)
