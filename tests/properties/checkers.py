@@ -90,15 +90,15 @@ class NodesObey(Checker):
             assert held.stage != "terminating", f"{held.name} was to end and is there"
             assert held.node, f"{held.name} waits for a node: {held.unschedulable}"
             assert held.node in wanted, f"{held.name} is on a node that is not there"
-            wanted[held.node].add(held.uid)
+            # What has ended runs no more; its node may keep what is left of it.
+            if not held.terminal:
+                wanted[held.node].add(held.uid)
         for name, node in sim.nodes.items():
             self.reached += bool(node.pods)
-            # What has ended runs no more; its node may keep what is left of it.
             runs = {uid for uid, held in node.pods.items() if held.said != "failed"}
-            ended = node.pods.keys() - runs
-            assert runs == wanted[name] - ended, (
+            assert runs == wanted[name], (
                 f"{name} runs {runs - wanted[name]} too many, and does not run "
-                f"{wanted[name] - ended - runs}"
+                f"{wanted[name] - runs}"
             )
             assert not node.agent.unconfirmed, f"{name} still waits to be confirmed"
 
