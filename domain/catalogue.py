@@ -8,7 +8,8 @@
    `actor`, `cause`, `command`, and the fact under `event`.
 
 If you add an event: its class in the file of its object, its row in that object's
-transition table, this list, a golden line in tests/domain/golden.jsonl.
+transition table, this list, and its golden line in tests/domain/golden.jsonl, which
+`python tests/domain/golden.py --add` appends.
 """
 
 from collections.abc import Callable

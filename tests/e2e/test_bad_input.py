@@ -19,16 +19,23 @@ from tests.domain import test_container_validation as containers
 from tests.domain import test_validation as deployments
 from tests.domain.manifests_for_tests import NGINX, changed
 from tests.e2e.test_crashes import MANIFEST
+from tests.support import stores
 from tests.support.system import System, running
 
 import msgspec  # isort: skip
 
 
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+@pytest.fixture(scope="module", params=[stores.SQLITE, stores.POSTGRESQL])
+def system(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
     """One cluster of two hollow nodes for the whole file: bad input must not end it."""
     folder = tmp_path_factory.mktemp("bad") / "c"
-    with running(folder, "--runtime", "hollow", "--nodes", "2") as found:
+    options = ("--runtime", "hollow", "--nodes", "2")
+    with (
+        stores.opened(request.param) as store,
+        running(folder, *options, store=store) as found,
+    ):
         yield found
 
 

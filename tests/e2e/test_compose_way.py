@@ -10,10 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support import stores
 from tests.support.composed import SERVICES, composed
 
 
 @pytest.mark.e2e
+@stores.both
 def test_what_the_compose_file_starts_rolls_out_a_deployment(
     tmp_path: Path, store: str
 ) -> None:

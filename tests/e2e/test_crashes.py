@@ -22,7 +22,7 @@ from domain import catalogue, command, pod
 from domain.events import Recorded
 from domain.protocol import Answer
 from projections.cluster import Cluster
-from tests.support import postgres
+from tests.support import stores
 from tests.support.system import System, running
 
 MOMENTS = 34
@@ -144,24 +144,17 @@ def _row(event: Recorded) -> tuple[int, str, int, str, bytes]:
 
 @pytest.mark.e2e
 @pytest.mark.asyncio
+@stores.both
 async def test_nothing_answered_is_lost_however_often_it_crashes(
-    tmp_path: Path,
+    tmp_path: Path, store_kind: str
 ) -> None:
-    """Safety S1 to S3, S8 and liveness L1, L2, over a SQLite store."""
-    with running(tmp_path / "c", "--runtime", "hollow", "--nodes", "4") as system:
+    """Safety S1 to S3, S8 and liveness L1, L2, at 34 moments."""
+    options = ("--runtime", "hollow", "--nodes", "4")
+    with (
+        stores.opened(store_kind) as store,
+        running(tmp_path / "c", *options, store=store) as system,
+    ):
         answers = await _crash_through(system, MOMENTS)
         await asyncio.to_thread(_check_log, system, answers)
 
     assert len(answers) == MOMENTS + 1
-
-
-@pytest.mark.e2e
-@pytest.mark.postgres
-@pytest.mark.asyncio
-async def test_the_same_with_postgresql_as_the_store(tmp_path: Path) -> None:
-    """The same promises with PostgreSQL; fewer moments, the log port is the same."""
-    with postgres.server() as server, postgres.fresh_database(server) as store:
-        options = ("--runtime", "hollow", "--nodes", "4")
-        with running(tmp_path / "c", *options, store=store) as system:
-            answers = await _crash_through(system, 8)
-            await asyncio.to_thread(_check_log, system, answers)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import rollbook
+from tests.support import stores
 from tests.support.composed import composed
 from tests.support.system import eventually
 
@@ -27,6 +28,7 @@ MANIFEST: dict[str, object] = {
 
 
 @pytest.mark.e2e
+@stores.both
 @pytest.mark.asyncio
 async def test_a_second_control_takes_over_from_one_that_is_killed(
     tmp_path: Path, store: str
@@ -52,6 +54,7 @@ async def test_a_second_control_takes_over_from_one_that_is_killed(
 
 
 @pytest.mark.e2e
+@stores.both
 def test_a_control_that_stands_by_ends_when_it_is_told(
     tmp_path: Path, store: str
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import postgres
+from tests.support import stores
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 
@@ -24,19 +24,11 @@ def _run(*options: str) -> str:
 
 
 @pytest.mark.e2e
-def test_the_story_comes_out_right() -> None:
+@stores.both
+def test_the_story_comes_out_right(store_kind: str) -> None:
     """Each step checks its outcome and prints a line; the exit status is 0."""
-    said = _run().splitlines()
+    with stores.opened(store_kind) as store:
+        said = _run(*(("--store", store) if store else ())).splitlines()
 
     assert len(said) == 15, "14 steps and a last line"
     assert said[-1].endswith("every step came out right")
-
-
-@pytest.mark.e2e
-@pytest.mark.postgres
-def test_the_story_comes_out_right_with_postgresql() -> None:
-    """PostgreSQL as the store: the same story, the same outcome."""
-    with postgres.server() as server, postgres.fresh_database(server) as store:
-        said = _run("--store", store)
-
-    assert "every step came out right" in said

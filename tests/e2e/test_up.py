@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from domain.node import ReportsCounted
+from tests.support import stores
 from tests.support.system import System, eventually, running
 
 IDLE_SECONDS = 60.0
@@ -76,11 +77,15 @@ def test_two_clusters_run_side_by_side(tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
-def test_an_idle_cluster_writes_nothing(tmp_path: Path) -> None:
+@stores.both
+def test_an_idle_cluster_writes_nothing(tmp_path: Path, store_kind: str) -> None:
     """100 nodes with heartbeats, a settled Deployment: in a minute no event but
     `ReportsCounted` (L1: when desired equals actual nothing is emitted)."""
     options = ("--runtime", "hollow", "--nodes", "100")
-    with running(tmp_path / "c", *options) as system:
+    with (
+        stores.opened(store_kind) as store,
+        running(tmp_path / "c", *options, store=store) as system,
+    ):
         system.cli("create", "deployment", "web", "--image=nginx", "--replicas=50")
         system.cli("rollout", "status", "deployment/web", "--timeout=60s")
         eventually(lambda: _counts(system) == (100, 50), "100 nodes, 50 pods ready")

@@ -51,7 +51,8 @@ class Scene:
         """When: an assignment comes."""
         message = protocol.Assignment(
             from_position=start, to_position=end, incarnation=incarnation,
-            confirmed=(confirmed,) if confirmed else (), templates=TEMPLATES if templates else {},
+            confirmed=(confirmed,) if confirmed else (),
+            templates=TEMPLATES if templates else {},
             run=run, stop=stop, resync=resync,
         )  # fmt: skip
         return self.did(self.agent.on_assignment(self.now, message))
