@@ -29,6 +29,8 @@ WATCH_SECONDS: Final = 0.5
 CONNECT_SECONDS: Final = 5.0
 
 T = TypeVar("T")
+Progress = Callable[[int, int], None]
+"""Is told now and then how far the reader is, and how far the log."""
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +55,7 @@ async def run(
     *,
     stop: asyncio.Event | None = None,
     ready: Callable[[], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Answers until `stop` is set (default: TERM or INT); then everything is closed.
 
@@ -63,7 +66,7 @@ async def run(
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    work = asyncio.create_task(_serve(settings, ready))
+    work = asyncio.create_task(_serve(settings, ready, progress))
     stopped = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -75,7 +78,11 @@ async def run(
         await asyncio.gather(work, stopped, return_exceptions=True)
 
 
-async def _serve(settings: ApiSettings, ready: Callable[[], None] | None) -> None:
+async def _serve(
+    settings: ApiSettings,
+    ready: Callable[[], None] | None,
+    progress: Progress | None,
+) -> None:
     """Works until it is cancelled, and closes what it has opened."""
     async with contextlib.AsyncExitStack() as undo:
         reader = Reader(await _opened(settings), page_rows=settings.page_rows)
@@ -97,7 +104,9 @@ async def _serve(settings: ApiSettings, ready: Callable[[], None] | None) -> Non
         _log.info("answering at position %d", reader.position)
         if ready is not None:
             ready()
-        await _until_one_ends(reader.follow(settings.poll_seconds), _watch(client))
+        await _until_one_ends(
+            reader.follow(settings.poll_seconds), _watch(client, reader, progress)
+        )
 
 
 async def _opened(settings: ApiSettings) -> EventLog:
@@ -135,9 +144,13 @@ async def _first_fold(reader: Reader) -> None:
     gc.freeze()
 
 
-async def _watch(client: nats_wire.Client) -> None:
+async def _watch(
+    client: nats_wire.Client, reader: Reader, progress: Progress | None
+) -> None:
     """Returns never; raises `Permanent` when the broker has ended the connection."""
-    while not client.is_closed:  # noqa: ASYNC110  # there is nothing to wait for
+    while not client.is_closed:
+        if progress is not None:
+            progress(reader.position, max(reader.committed, reader.position))
         await asyncio.sleep(WATCH_SECONDS)
     raise errors.Permanent(
         "the NATS server has ended the connection for good: is the login still known?"

@@ -1,10 +1,10 @@
-"""Durations as people write and read them: `1h30m`, `2d3h`; ages are the views'."""
+"""Durations as people write and read them: `1h30m`, `2d3h`."""
 
 import re
 from typing import Final
 
 from domain import times
-from gateway.views.durations import age, human
+from domain.ages import age, human
 from rollbook.failures import Failure
 
 __all__ = ["age", "human", "parse", "parse_moment"]

@@ -69,7 +69,12 @@ def run_api(options: ApiOptions) -> None:
         store_url=options.store or context.store_url,
     )
     life = _Life("api", options.context)
-    _serve(life, lambda stop: gateway.run(told, stop=stop, ready=life.ready))
+    _serve(
+        life,
+        lambda stop: gateway.run(
+            told, stop=stop, ready=life.ready, progress=life.progress
+        ),
+    )
 
 
 def run_kubelet(options: KubeletOptions) -> None:

@@ -5,9 +5,9 @@ from typing import Final
 import msgspec
 
 from domain import labels, times
+from domain.ages import age
 from domain.deployment import Deployment
 from gateway.views import scene
-from gateway.views.durations import age
 from gateway.views.scene import JSON, NONE, Scene
 from projections import status
 from projections.status import Condition, DeploymentStatus

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from domain import deployment, labels, pod, podspec, replicaset
+from domain.ages import age, human
 from gateway.views import deployments, pods, podstates, podtemplates, replicasets, tabs
-from gateway.views.durations import age, human
 from gateway.views.podtemplates import Lines, annotation_lines, joined, label_lines
 from gateway.views.scene import NONE, Scene
 from projections.happenings import Happening

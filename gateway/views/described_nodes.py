@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from domain import podspec, quantities
+from domain.ages import age
 from domain.node import Node
 from domain.pod import Pod
 from gateway.views import described, nodes, podtemplates
-from gateway.views.durations import age
 from gateway.views.podtemplates import Lines, annotation_lines, label_lines
 from gateway.views.scene import NONE, Scene
 

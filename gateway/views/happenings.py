@@ -3,8 +3,8 @@
 from typing import Final
 
 from domain import times
+from domain.ages import age
 from gateway.views import scene
-from gateway.views.durations import age
 from gateway.views.scene import JSON, Scene
 from projections.happenings import Happening
 

@@ -5,9 +5,9 @@ from typing import Final
 import msgspec
 
 from domain import times
+from domain.ages import age
 from domain.node import Node
 from gateway.views import scene
-from gateway.views.durations import age
 from gateway.views.scene import JSON, NONE, UNKNOWN, Scene
 
 ROLE_PREFIX: Final = "node-role.kubernetes.io/"

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from domain import pod, times
+from domain.ages import age
 from domain.pod import Pod
 from domain.protocol import ContainerStatus
 from gateway.views import podstates, scene
-from gateway.views.durations import age
 from gateway.views.scene import JSON, NONE, Scene, TemplateView
 
 COLUMNS: Final = (

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import msgspec
 
 from domain import pod
+from domain.ages import human
 from domain.pod import Pod
 from domain.podspec import PodSpec
 from domain.protocol import ContainerStatus
-from gateway.views.durations import human
 from gateway.views.scene import TemplateView
 
 NODE_LOST = "NodeLost"

@@ -5,9 +5,9 @@ from typing import Final
 import msgspec
 
 from domain import labels, podspec
+from domain.ages import age
 from domain.replicaset import ReplicaSet
 from gateway.views import scene
-from gateway.views.durations import age
 from gateway.views.scene import JSON, NONE, Scene
 
 PREFIX: Final = "deployment.kubernetes.io"

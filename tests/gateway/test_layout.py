@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.views import durations, tabs
+from domain import ages
+from gateway.views import tabs
 
 MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
 
@@ -32,13 +33,13 @@ AGES = (
 @pytest.mark.parametrize(("seconds", "text"), AGES)
 def test_ages_are_those_of_kubectl(seconds: float, text: str) -> None:
     """The table of spec 6.1, at its borders."""
-    assert durations.human(seconds) == text
+    assert ages.human(seconds) == text
 
 
 def test_the_age_of_no_moment_is_unknown() -> None:
     """Spec 6.1: a zero timestamp."""
-    assert durations.age(0.0, 100.0) == "<unknown>"
-    assert durations.age(40.0, 100.0) == "60s"
+    assert ages.age(0.0, 100.0) == "<unknown>"
+    assert ages.age(40.0, 100.0) == "60s"
 
 
 TEXTS = (

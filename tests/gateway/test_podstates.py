@@ -49,6 +49,7 @@ def view(containers: int, inits: int = 0, *, sidecar: bool = False) -> TemplateV
         grace=30.0,
         labels={},
         annotations={},
+        refusal="",
     )
     return TemplateView(facts)
 
