@@ -18,11 +18,13 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from domain.errors import Conflict
+from tests.properties import scripts, scripts_lost
+from tests.properties import wrong_classics as classics
 from tests.properties import wrong_plans as plans
 from tests.properties import wrong_writer as writer
-from tests.properties.scripts import SCRIPTS
 from tests.properties.wrong_plans import Change
 
+SCRIPTS: Final = (*scripts.SCRIPTS, *scripts_lost.SCRIPTS)
 EXAMPLES: Final = 40
 NOTICED: Final = (AssertionError, Conflict)
 """What a checker, an assertion of the core or the store says. Anything else is a
@@ -153,6 +155,18 @@ MUTANTS: Final[Sequence[Mutant]] = (
     Mutant("deletion leaves the pods", "L1", writer.delete_leaves_the_pods),
     Mutant("owned ReplicaSets are stolen", "I7", writer.steals_replicasets),
     Mutant("scaled by one too many", "L7", writer.validation_forgotten),
+    Mutant("stale view (Sieve)", "I8", classics.stale_view_creates_again),
+    Mutant("stale view of nodes (Sieve)", "L4", classics.stale_view_of_nodes),
+    Mutant("cut between writes (Sieve)", "S2", classics.cut_between_two_writes),
+    Mutant("ending not observed (Sieve)", "L1", classics.transition_not_observed),
+    Mutant("removal not observed (Sieve)", "L1", classics.removal_not_observed),
+    Mutant("recovery not observed (Sieve)", "L1", classics.readiness_not_observed),
+    Mutant("silent revert (nomad#10337)", "S10", classics.silent_revert),
+    Mutant("refusal not recorded", "S3", classics.refusal_not_recorded),
+    Mutant("lost report confirmed", "L1", classics.lost_report_confirmed),
+    Mutant("heartbeat says nothing", "L1", classics.heartbeat_says_nothing),
+    Mutant("full report takes all", "S8", classics.full_report_takes_all),
+    Mutant("removed pod runs on", "L4", classics.removed_pod_runs_on),
 )
 
 

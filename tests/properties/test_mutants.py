@@ -9,7 +9,8 @@ from collections import Counter
 import pytest
 
 from tests.properties import mutants
-from tests.properties.scripts import SCRIPTS, Script
+from tests.properties.mutants import SCRIPTS
+from tests.properties.scripts import Script
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)

@@ -214,7 +214,7 @@ def test_the_answer_of_a_command_is_kept_with_it(sim: SimCluster) -> None:
     assert held.answer == answer
 
 
-# --- what does not hold yet -------------------------------------------------------
+# --- what did not hold once (docs/bugs.md) ------------------------------------------
 
 
 def test_a_lost_assignment_is_noticed_without_another_one(sim: SimCluster) -> None:
