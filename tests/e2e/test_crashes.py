@@ -2,7 +2,8 @@
 and the rollout ends all the same (liveness).
 
 Real processes: control, the broker (also with its JetStream folder wiped in between),
-the store on disk, hollow kubelets. The supervisor starts again what was killed.
+the store on disk (a PostgreSQL server is crashed too), hollow kubelets. The supervisor
+starts again what was killed.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from domain import catalogue, command, pod
 from domain.events import Recorded
 from domain.protocol import Answer
 from projections.cluster import Cluster
-from tests.support import stores
+from tests.support import postgres, stores
 from tests.support.system import System, running
 
 MOMENTS = 34
@@ -79,6 +80,8 @@ async def _one_moment(
             await asyncio.to_thread(_kill_broker, system, wipe=False)
         case 3:
             await asyncio.to_thread(_kill_broker, system, wipe=True)
+        case 2 if system.store.startswith("postgresql"):
+            await asyncio.to_thread(postgres.crash, system.store)
         case _:
             await asyncio.to_thread(system.kill, "control")
     return await asked

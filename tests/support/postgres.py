@@ -79,6 +79,22 @@ def database_url(server_url: str, name: str) -> str:
     return f"{scheme}://{authority}/{name}{mark}{query}"
 
 
+def crash(url: str) -> None:
+    """The server is killed as by a loss of power, and recovers; clients lose their
+    connections. Only a server of our own is treated so."""
+    if os.environ.get(SERVER_VARIABLE):
+        pytest.skip("the server is not ours to crash")
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SHOW data_directory").fetchone()
+    assert row is not None, "a server knows where its data lies"
+    binaries = find_binaries()
+    assert binaries is not None, "it was started with them"
+    data = pathlib.Path(str(row[0]))
+    command: Command = [binaries / "pg_ctl", "--pgdata", data, "--wait"]
+    command += ["--mode=immediate", "--log", data.parent / "log", "restart"]
+    _run(command, _unprivileged_user(), data.parent)
+
+
 def find_binaries() -> pathlib.Path | None:
     """The folder that holds both `initdb` and `pg_ctl`; the newest release wins."""
     installed = glob.glob("/usr/lib/postgresql/*/bin")
