@@ -14,6 +14,7 @@
 `adapters/nats_server.py` turns these names into permissions: change both together.
 """
 
+import functools
 import re
 from typing import Final, NamedTuple
 
@@ -45,6 +46,7 @@ class CommandSubject(NamedTuple):
     verb: str
 
 
+@functools.lru_cache(maxsize=4096)
 def escape_token(name: str) -> str:
     """`name` as one subject token; `unescape_token` gives it back exactly."""
     if name == "":
