@@ -42,9 +42,12 @@ Command = (
     | deployment.RollbackDeployment
     | deployment.DeleteDeployment
     | replicaset.CreateReplicaSet
+    | replicaset.ApplyReplicaSet
+    | replicaset.ReplaceReplicaSet
     | replicaset.ScaleReplicaSet
     | replicaset.DeleteReplicaSet
     | pod.CreatePod
+    | pod.ApplyPod
     | pod.DeletePod
     | pod.EvictPod
     | node.CordonNode
@@ -70,11 +73,14 @@ VERBS: Final[dict[tuple[str, str], type[Command]]] = {
     ("deployment", "label"): LabelObject,
     ("deployment", "annotate"): AnnotateObject,
     ("replicaset", "create"): replicaset.CreateReplicaSet,
+    ("replicaset", "apply"): replicaset.ApplyReplicaSet,
+    ("replicaset", "replace"): replicaset.ReplaceReplicaSet,
     ("replicaset", "scale"): replicaset.ScaleReplicaSet,
     ("replicaset", "delete"): replicaset.DeleteReplicaSet,
     ("replicaset", "label"): LabelObject,
     ("replicaset", "annotate"): AnnotateObject,
     ("pod", "create"): pod.CreatePod,
+    ("pod", "apply"): pod.ApplyPod,
     ("pod", "delete"): pod.DeletePod,
     ("pod", "evict"): pod.EvictPod,
     ("pod", "label"): LabelObject,

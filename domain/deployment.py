@@ -19,7 +19,6 @@ from domain import objects, podspec
 from domain.events import Event, Recorded, next_stage
 
 CHANGE_CAUSE: Final = "kubernetes.io/change-cause"
-LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"
 
 # --- commands ---------------------------------------------------------------------

@@ -12,11 +12,18 @@ from typing import assert_never
 import msgspec
 
 from domain import deployment as d
-from domain import objects, podspec, template, times, validation
-from domain.apply import merge
+from domain import (
+    manifest_decisions,
+    objects,
+    podspec,
+    template,
+    times,
+    validation,
+)
 from domain.deployment import Deployment
 from domain.errors import Rejected, already_exists, conflict, invalid, not_found
 from domain.events import Event
+from domain.manifest_decisions import Asked
 from domain.metadata import ObjectMeta
 from domain.plans import history
 
@@ -38,19 +45,6 @@ Command = (
 )
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and when a command was given: what a decision may not make up itself.
-
-    `uid` is for an object that the command creates; `cause` is what the user wrote.
-    """
-
-    namespace: str
-    name: str
-    now: float
-    uid: str
-    cause: str = ""
-
-
 def decide(
     state: Deployment | None,
     command: Command,
@@ -65,7 +59,7 @@ def decide(
     if isinstance(command, d.CreateDeployment):
         if state is not None:
             raise already_exists(RESOURCE, asked.name)
-        return _create(_decoded(command.manifest, asked), asked, {})
+        return _create(_decoded(command.manifest, asked), asked)
     if isinstance(command, d.ApplyDeployment):
         return _apply(state, command, asked)
     if state is None:
@@ -109,40 +103,20 @@ def _delete(state: Deployment, command: d.DeleteDeployment) -> list[Event]:
 def manifest_of(state: Deployment) -> objects.DeploymentManifest:
     """The Deployment as its manifest: what `apply` merges into."""
     return objects.DeploymentManifest(
-        metadata=ObjectMeta(
-            name=state.name,
-            namespace=state.namespace,
-            labels=state.labels,
-            annotations=state.annotations,
+        metadata=manifest_decisions.metadata_of(
+            state.namespace, state.name, state.labels, state.annotations
         ),
         spec=state.spec,
     )
 
 
 def _decoded(raw: Mapping[str, object], asked: Asked) -> objects.DeploymentManifest:
-    manifest = objects.decode_manifest(raw)
-    if not isinstance(manifest, objects.DeploymentManifest):
-        raise Rejected("BadRequest", f"{manifest.kind} is not a Deployment")
-    meta = manifest.metadata
-    if (meta.name or asked.name) != asked.name:
-        raise Rejected(
-            "BadRequest",
-            f"the name of the object ({meta.name}) does not match the name on the "
-            f"subject ({asked.name})",
-        )
-    if (meta.namespace or asked.namespace) != asked.namespace:
-        raise Rejected(
-            "BadRequest",
-            "the namespace of the provided object does not match the namespace sent "
-            "on the request",
-        )
-    named = msgspec.structs.replace(meta, name=asked.name, namespace=asked.namespace)
-    return objects.default_deployment(msgspec.structs.replace(manifest, metadata=named))
+    return objects.default_deployment(
+        manifest_decisions.decode(raw, asked, objects.DeploymentManifest)
+    )
 
 
-def _create(
-    manifest: objects.DeploymentManifest, asked: Asked, extra: dict[str, str]
-) -> list[Event]:
+def _create(manifest: objects.DeploymentManifest, asked: Asked) -> list[Event]:
     errors = validation.deployment_errors(manifest)
     if errors:
         raise invalid(KIND, asked.name, errors)
@@ -153,7 +127,7 @@ def _create(
         uid=asked.uid,
         spec=spec,
         labels=meta.labels,
-        annotations={**meta.annotations, **extra},
+        annotations=meta.annotations,
         change_cause=asked.cause or meta.annotations.get(d.CHANGE_CAUSE, ""),
     )
     return [created, d.DeploymentPaused()] if manifest.spec.paused else [created]
@@ -162,36 +136,13 @@ def _create(
 def _apply(
     state: Deployment | None, command: d.ApplyDeployment, asked: Asked
 ) -> list[Event]:
-    """The manifest is remembered on the object, where kubectl remembers it too."""
-    wanted = _decoded(command.manifest, asked)
-    plain = {key: value for key, value in command.manifest.items() if key != "status"}
-    remembered = msgspec.json.encode(plain, order="sorted").decode()
+    raw = command.manifest
+    wanted = _decoded(raw, asked)
     if state is None:
-        return _create(wanted, asked, {d.LAST_APPLIED: remembered})
-    live = msgspec.to_builtins(manifest_of(state))
-    merged = merge(_last_applied(state), live, plain)
-    manifest = _decoded(merged, asked)
-    annotations = {**manifest.metadata.annotations, d.LAST_APPLIED: remembered}
-    return _change_to(
-        state,
-        msgspec.structs.replace(
-            manifest,
-            metadata=msgspec.structs.replace(
-                manifest.metadata, annotations=annotations
-            ),
-        ),
-        asked,
-    )
-
-
-def _last_applied(state: Deployment) -> dict[str, object] | None:
-    """What was applied last; unreadable text counts as nothing, as in kubectl."""
-    try:
-        return msgspec.json.decode(
-            state.annotations.get(d.LAST_APPLIED, ""), type=dict[str, object]
-        )
-    except msgspec.DecodeError:
-        return None
+        extra = manifest_decisions.remembered(raw)
+        return _create(manifest_decisions.with_annotations(wanted, extra), asked)
+    merged = manifest_decisions.applied(manifest_of(state), raw, asked)
+    return _change_to(state, objects.default_deployment(merged), asked)
 
 
 def _replace(
@@ -237,16 +188,10 @@ def _change_to(
                 template=new.template, change_cause=_written(state, meta, asked)
             )
         )
-    if meta.annotations != state.annotations and (events or _told(state, meta)):
+    told = manifest_decisions.annotations_differ(state.annotations, meta.annotations)
+    if meta.annotations != state.annotations and (events or told):
         events.append(d.DeploymentAnnotated(annotations=meta.annotations))
     return events
-
-
-def _told(state: Deployment, meta: ObjectMeta) -> bool:
-    """The annotations differ in more than the spelling of what was applied last."""
-    old = {**state.annotations, d.LAST_APPLIED: ""}
-    new = {**meta.annotations, d.LAST_APPLIED: ""}
-    return old != new or d.LAST_APPLIED not in state.annotations
 
 
 def _written(state: Deployment, meta: ObjectMeta, asked: Asked) -> str:

@@ -21,6 +21,8 @@ IntOrString = Int32 | str
 
 HASH_LABEL: Final = "pod-template-hash"
 """The label that tells the pods of one revision from another's (spec 2.4)."""
+LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+"""The annotation in which `apply` remembers what it said the last time."""
 
 
 class Value(

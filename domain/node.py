@@ -21,6 +21,7 @@ from domain.protocol import NodeInfo
 UNSCHEDULABLE_TAINT: Final = "node.kubernetes.io/unschedulable"
 NOT_READY_TAINT: Final = "node.kubernetes.io/not-ready"
 UNREACHABLE_TAINT: Final = "node.kubernetes.io/unreachable"
+CONDITION_TAINTS: Final = (UNSCHEDULABLE_TAINT, NOT_READY_TAINT, UNREACHABLE_TAINT)
 
 # --- commands ---------------------------------------------------------------------
 
@@ -210,6 +211,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When `status` last changed."""
     lost_at: float = 0.0
     """Since when its pods are given up after what they tolerate; 0 while not."""
+    shed: tuple[podspec.Taint, ...] = ()
+    """The NoExecute taints that its last event took from it."""
 
     @property
     def key(self) -> str:
@@ -240,6 +243,10 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             derived.append(podspec.Taint(key=NOT_READY_TAINT, effect="NoSchedule"))
         return (*self.info.taints, *self.taints, *derived)
 
+    def no_execute_taints(self) -> tuple[podspec.Taint, ...]:
+        """The taints that pods are evicted for."""
+        return tuple(t for t in self.all_taints() if t.effect == "NoExecute")
+
 
 # --- decide -----------------------------------------------------------------------
 
@@ -252,6 +259,8 @@ def decide(
     """The events that carry the command out; none where it is so already.
 
     A NoExecute taint remembers when it was set: pods tolerate it from then on (4.7).
+    Taints that the kubelet set or that follow from the condition are not users' to
+    give: whoever sends back all that it has seen gives nothing twice.
     """
     match command:
         case CordonNode():
@@ -259,7 +268,11 @@ def decide(
         case UncordonNode():
             return [NodeUncordoned()] if node.cordoned else []
         case TaintNode():
-            taints = tuple(_timed(taint, node, now) for taint in command.taints)
+            taints = tuple(
+                _timed(taint, node, now)
+                for taint in command.taints
+                if taint.key not in CONDITION_TAINTS and taint not in node.info.taints
+            )
             return [] if taints == node.taints else [NodeTainted(taints=taints)]
         case DeleteNode():
             return [NodeRemoved()]
@@ -321,13 +334,18 @@ def evolve(node: Node | None, recorded: Recorded) -> Node | None:
         )
     if stage == ABSENT:
         return None
-    return msgspec.structs.replace(
+    after = msgspec.structs.replace(
         node,
         stage=stage,
         version=recorded.version,
         position=recorded.position,
         **_change(event, recorded.timestamp),
     )
+    left = after.no_execute_taints()
+    shed = tuple(taint for taint in node.no_execute_taints() if taint not in left)
+    if shed == node.shed:
+        return after
+    return msgspec.structs.replace(after, shed=shed)
 
 
 def _change(event: Event, now: float) -> dict[str, object]:

@@ -8,7 +8,7 @@
 5. Readiness is timed by the writer's clock, when it hears of it: a node's clock may
    jump (spec 4.2: a flip resets the time).
 6. A template is not copied into its pods: `template` is the position of the event
-   that holds it; 0 means that this pod brought its own.
+   that holds it, the pod's own event where the pod brought its own.
 """
 
 from typing import Final
@@ -20,11 +20,19 @@ from domain.events import Event, Recorded, next_stage
 from domain.plans.replicas import parse_deletion_cost
 from domain.protocol import PodObservation, PodPhase
 
+DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
+
 # --- commands ---------------------------------------------------------------------
 
 
 class CreatePod(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Run this pod, by itself."""
+
+    manifest: dict[str, object]
+
+
+class ApplyPod(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Run this pod, or change in it what may change in a pod (spec 1.7)."""
 
     manifest: dict[str, object]
 
@@ -144,6 +152,13 @@ class PodAnnotated(Event, frozen=True, kw_only=True):
     annotations: dict[str, str]
 
 
+class PodConfigured(Event, frozen=True, kw_only=True):
+    """The pod runs by `own` from now on; only what may change in a pod is other."""
+
+    TOPIC = "pod.configured.v1"
+    own: podspec.PodTemplateSpec
+
+
 # --- state and transition table ---------------------------------------------------
 
 ABSENT: Final = "absent"
@@ -156,6 +171,7 @@ _METADATA: Final[tuple[type[Event], ...]] = (
     PodAnnotated,
     PodAdopted,
     PodReleased,
+    PodConfigured,
 )
 
 TRANSITIONS: Final[dict[str, dict[type[Event], str]]] = {
@@ -266,7 +282,17 @@ def terminate(
     return [request]
 
 
+def deletion_cost(annotations: dict[str, str] | None) -> int:
+    """What the annotation says of how late the pod shall be ended (spec 3.6)."""
+    return parse_deletion_cost((annotations or {}).get(DELETION_COST, ""))
+
+
 # --- evolve -----------------------------------------------------------------------
+
+
+def template_in(event: Event) -> podspec.PodTemplateSpec | None:
+    """The specification that an event of a pod brings along, if it brings one."""
+    return event.own if isinstance(event, PodCreated | PodConfigured) else None
 
 
 def evolve(pod: Pod | None, recorded: Recorded) -> Pod | None:
@@ -281,7 +307,7 @@ def evolve(pod: Pod | None, recorded: Recorded) -> Pod | None:
         return _created(recorded, event, stage)
     if stage == ABSENT:
         return None
-    change = _change(pod, event, recorded.timestamp)
+    change = _change(pod, recorded)
     return msgspec.structs.replace(
         pod,
         stage=stage,
@@ -306,11 +332,12 @@ def _created(recorded: Recorded, event: PodCreated, stage: str) -> Pod:
         owner_uid=event.owner_uid,
         labels=event.labels,
         annotations=event.annotations,
-        deletion_cost=_cost(event.annotations),
+        deletion_cost=deletion_cost(event.annotations),
     )
 
 
-def _change(pod: Pod, event: Event, now: float) -> dict[str, object]:
+def _change(pod: Pod, recorded: Recorded) -> dict[str, object]:
+    event, now = recorded.event, recorded.timestamp
     match event:
         case PodReported():
             return _reported(pod, event.seen, now)
@@ -339,12 +366,14 @@ def _change(pod: Pod, event: Event, now: float) -> dict[str, object]:
             return {"owner": event.owner, "owner_uid": event.owner_uid}
         case PodReleased():
             return {"owner": "", "owner_uid": ""}
+        case PodConfigured():
+            return {"template": recorded.position}
         case PodLabelled():
             return {"labels": event.labels}
         case PodAnnotated():
             return {
                 "annotations": event.annotations,
-                "deletion_cost": _cost(event.annotations),
+                "deletion_cost": deletion_cost(event.annotations),
             }
         case _:
             raise AssertionError(f"{type(event).__name__} is in the table, not here")
@@ -365,11 +394,3 @@ def _reported(pod: Pod, seen: PodObservation, now: float) -> dict[str, object]:
         change["ready_at"] = now
         change["ready_seconds"] = 0
     return change
-
-
-def _cost(annotations: dict[str, str] | None) -> int:
-    if not annotations:
-        return 0
-    return parse_deletion_cost(
-        annotations.get("controller.kubernetes.io/pod-deletion-cost", "")
-    )

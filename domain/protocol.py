@@ -152,7 +152,10 @@ class SyncRequest(Message, frozen=True, kw_only=True):
 
 
 class PodRun(Message, frozen=True, kw_only=True):
-    """A pod that the node should run; `template` is a key of `templates`."""
+    """A pod that the node should run; `template` is a key of `templates`.
+
+    One that runs already and comes with another template is changed in its place.
+    """
 
     namespace: str
     name: str

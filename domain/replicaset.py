@@ -26,6 +26,21 @@ class CreateReplicaSet(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     manifest: dict[str, object]
 
 
+class ApplyReplicaSet(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Make the ReplicaSet what this manifest says; merged as a Deployment's is."""
+
+    manifest: dict[str, object]
+
+
+class ReplaceReplicaSet(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Put this manifest in the place of the ReplicaSet.
+
+    Refused as a conflict if it carries a resourceVersion that is not current.
+    """
+
+    manifest: dict[str, object]
+
+
 class ScaleReplicaSet(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
 ):
@@ -38,9 +53,11 @@ class ScaleReplicaSet(
 class DeleteReplicaSet(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
 ):
-    """Remove the ReplicaSet and, unless `orphan`, its pods."""
+    """Remove the ReplicaSet, and unless `orphan` its pods; `foreground`: after them."""
 
     orphan: bool = False
+    foreground: bool = False
+    uid: str = ""
 
 
 # --- events -----------------------------------------------------------------------
@@ -93,6 +110,13 @@ class ReplicaSetConfigured(Event, frozen=True, kw_only=True):
     annotations: dict[str, str]
 
 
+class ReplicaSetTemplateChanged(Event, frozen=True, kw_only=True):
+    """The pods that it creates from now on are of `template` (spec 3.10)."""
+
+    TOPIC = "replicaset.template-changed.v1"
+    template: podspec.PodTemplateSpec
+
+
 class ReplicaSetFailed(Event, frozen=True, kw_only=True):
     """It could not create or end a pod; the first message stands (spec 3.7)."""
 
@@ -135,6 +159,12 @@ class ReplicaSetAnnotated(Event, frozen=True, kw_only=True):
     annotations: dict[str, str]
 
 
+class ReplicaSetDeletionRequested(Event, frozen=True, kw_only=True):
+    """It goes when all its pods are gone (foreground deletion, spec 1.2)."""
+
+    TOPIC = "replicaset.deletion-requested.v1"
+
+
 class ReplicaSetDeleted(Event, frozen=True, kw_only=True):
     """It is gone; `orphan` tells that its pods run on, unmanaged."""
 
@@ -147,21 +177,29 @@ class ReplicaSetDeleted(Event, frozen=True, kw_only=True):
 
 ABSENT: Final = "absent"
 PRESENT: Final = "present"
+DELETING: Final = "deleting"
+
+_STAYS: Final[tuple[type[Event], ...]] = (
+    ReplicaSetScaled,
+    ReplicaSetRevised,
+    ReplicaSetConfigured,
+    ReplicaSetTemplateChanged,
+    ReplicaSetFailed,
+    ReplicaSetRecovered,
+    ReplicaSetAdopted,
+    ReplicaSetReleased,
+    ReplicaSetLabelled,
+    ReplicaSetAnnotated,
+)
 
 TRANSITIONS: Final[dict[str, dict[type[Event], str]]] = {
     ABSENT: {ReplicaSetCreated: PRESENT},
     PRESENT: {
-        ReplicaSetScaled: PRESENT,
-        ReplicaSetRevised: PRESENT,
-        ReplicaSetConfigured: PRESENT,
-        ReplicaSetFailed: PRESENT,
-        ReplicaSetRecovered: PRESENT,
-        ReplicaSetAdopted: PRESENT,
-        ReplicaSetReleased: PRESENT,
-        ReplicaSetLabelled: PRESENT,
-        ReplicaSetAnnotated: PRESENT,
+        **dict.fromkeys(_STAYS, PRESENT),
+        ReplicaSetDeletionRequested: DELETING,
         ReplicaSetDeleted: ABSENT,
     },
+    DELETING: {**dict.fromkeys(_STAYS, DELETING), ReplicaSetDeleted: ABSENT},
 }
 
 
@@ -169,7 +207,8 @@ class ReplicaSet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A ReplicaSet as the log tells it.
 
     `template` is the position of the event that holds its template; `generation`
-    grows with each change of its spec (spec 1.2).
+    grows with each change of its spec (spec 1.2), once for all that one command of a
+    user changes: `generation_cause` is the cause of the last such change.
     """
 
     namespace: str
@@ -196,6 +235,9 @@ class ReplicaSet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The reason of its ReplicaFailure condition; empty while it has none."""
     failure_message: str = ""
     failed_at: float = 0.0
+    generation_cause: int = 0
+    deletion_at: float = 0.0
+    """When its foreground deletion was asked for; 0 while it was not."""
 
     @property
     def key(self) -> str:
@@ -208,7 +250,9 @@ class ReplicaSet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def template_in(event: Event) -> podspec.PodTemplateSpec | None:
     """The template that an event of a ReplicaSet holds, if it holds one."""
-    return event.template if isinstance(event, ReplicaSetCreated) else None
+    if isinstance(event, ReplicaSetCreated | ReplicaSetTemplateChanged):
+        return event.template
+    return None
 
 
 def evolve(replicaset: ReplicaSet | None, recorded: Recorded) -> ReplicaSet | None:
@@ -224,12 +268,18 @@ def evolve(replicaset: ReplicaSet | None, recorded: Recorded) -> ReplicaSet | No
         return _created(recorded, event, stage)
     if stage == ABSENT:
         return None
+    change = _change(replicaset, recorded)
+    by_user = recorded.cause if recorded.command_id else 0
+    if _changes_spec(replicaset, event):
+        if not by_user or by_user != replicaset.generation_cause:
+            change["generation"] = replicaset.generation + 1
+        change["generation_cause"] = by_user
     return msgspec.structs.replace(
         replicaset,
         stage=stage,
         version=recorded.version,
         position=recorded.position,
-        **_change(replicaset, event, recorded.timestamp),
+        **change,
     )
 
 
@@ -258,16 +308,24 @@ def _created(recorded: Recorded, event: ReplicaSetCreated, stage: str) -> Replic
     )
 
 
-def _change(replicaset: ReplicaSet, event: Event, now: float) -> dict[str, object]:
-    generation = replicaset.generation + 1
+def _changes_spec(replicaset: ReplicaSet, event: Event) -> bool:
     match event:
         case ReplicaSetScaled():
-            grown = generation if event.after != event.before else generation - 1
+            return event.after != event.before
+        case ReplicaSetConfigured():
+            return event.min_ready_seconds != replicaset.min_ready_seconds
+        case _:
+            return isinstance(event, ReplicaSetTemplateChanged)
+
+
+def _change(replicaset: ReplicaSet, recorded: Recorded) -> dict[str, object]:
+    event = recorded.event
+    match event:
+        case ReplicaSetScaled():
             return {
                 "replicas": event.after,
                 "desired": event.desired,
                 "maximum": event.maximum,
-                "generation": grown,
             }
         case ReplicaSetRevised():
             former = replicaset.former_revisions
@@ -275,17 +333,17 @@ def _change(replicaset: ReplicaSet, event: Event, now: float) -> dict[str, objec
                 former = (*former, replicaset.revision)
             return {"revision": event.revision, "former_revisions": former}
         case ReplicaSetConfigured():
-            same = event.min_ready_seconds == replicaset.min_ready_seconds
             return {
                 "min_ready_seconds": event.min_ready_seconds,
                 "annotations": event.annotations,
-                "generation": generation - 1 if same else generation,
             }
+        case ReplicaSetTemplateChanged():
+            return {"template": recorded.position}
         case ReplicaSetFailed():
             return {
                 "failure": event.reason,
                 "failure_message": event.message,
-                "failed_at": now,
+                "failed_at": recorded.timestamp,
             }
         case ReplicaSetRecovered():
             return {"failure": "", "failure_message": "", "failed_at": 0.0}
@@ -295,6 +353,8 @@ def _change(replicaset: ReplicaSet, event: Event, now: float) -> dict[str, objec
             return {"owner": "", "owner_uid": ""}
         case ReplicaSetLabelled():
             return {"labels": event.labels}
+        case ReplicaSetDeletionRequested():
+            return {"deletion_at": recorded.timestamp}
         case ReplicaSetAnnotated():
             return {"annotations": event.annotations}
         case _:

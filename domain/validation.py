@@ -75,6 +75,14 @@ def replicaset_errors(manifest: ReplicaSetManifest) -> list[FieldError]:
     return errors + _selected_template_errors(spec.selector, spec.template)
 
 
+def replicaset_update_errors(
+    old_selector: LabelSelector, new_manifest: ReplicaSetManifest
+) -> list[FieldError]:
+    """The rules that a ReplicaSet breaks when it replaces one of that selector."""
+    errors = replicaset_errors(new_manifest)
+    return errors + _selector_changed(old_selector, new_manifest.spec.selector)
+
+
 def pod_errors(manifest: PodManifest) -> list[FieldError]:
     """Every rule that a new Pod breaks; stricter about images than a template is."""
     spec = objects.default_pod(manifest).spec

@@ -3,7 +3,8 @@
 1. No I/O, no clock, no dice: `now` and messages come in, effects come out. The same
    code runs in production and in the simulator.
 2. A pod (its uid) is started at most once in a life of the agent. One that was stopped
-   or is gone is never started again, however late or often a message says so.
+   or is gone is never started again, however late or often a message says so. Told
+   again with another template it is changed in its place.
 3. Level-triggered: a report carries the full status of each pod that changed, and what
    control has not confirmed is sent again, after 1 s, doubling to 10 s.
 4. Assignments chain by position. A gap, another incarnation or a `resync` makes the
@@ -57,6 +58,13 @@ class StartPod(msgspec.Struct, frozen=True, gc=False):
     template: podspec.PodTemplateSpec
 
 
+class UpdatePod(msgspec.Struct, frozen=True, gc=False):
+    """The pod is of this template now; what changed in it is run anew."""
+
+    uid: str
+    template: podspec.PodTemplateSpec
+
+
 class StopPod(msgspec.Struct, frozen=True, gc=False):
     """Stop the pod within `grace` seconds; a second one can only shorten that."""
 
@@ -76,7 +84,7 @@ class WakeAt(msgspec.Struct, frozen=True, gc=False):
     time: float
 
 
-Effect = SendReport | SendSync | StartPod | StopPod | KillPod | WakeAt
+Effect = SendReport | SendSync | StartPod | UpdatePod | StopPod | KillPod | WakeAt
 
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -311,6 +319,9 @@ class Agent:
         if known is not None:
             if known.status.removed:  # control has not read the last word: repeat it
                 self._reporter.repeat(wanted.uid)
+            elif known.template != wanted.template:
+                known.template = wanted.template
+                effects.append(UpdatePod(wanted.uid, template))
             return
         if wanted.uid in self._gone:
             self._report_gone(wanted.namespace, wanted.name, wanted.uid)
@@ -318,7 +329,8 @@ class Agent:
         self._pods[wanted.uid] = reporting.Pod(
             protocol.PodStatus(
                 namespace=wanted.namespace, name=wanted.name, uid=wanted.uid
-            )
+            ),
+            wanted.template,
         )
         effects.append(StartPod(wanted, template))
 

@@ -12,10 +12,16 @@
 from collections.abc import Callable
 from typing import Final, Literal
 
-import msgspec
-
 from domain import podspec, protocol
 from kubelet import backoff, probe_results, runtime
+from kubelet.effects import (
+    Effect,
+    KillContainer,
+    PullImage,
+    RunProbe,
+    StartContainer,
+    StopContainer,
+)
 
 NEVER: Final = float("inf")
 
@@ -59,57 +65,6 @@ ERROR_SHOWN: Final = 1.0
 CONFIG_RETRY: Final = 10.0
 
 
-class StartSandbox(msgspec.Struct, frozen=True, gc=False):
-    """Set the pod up."""
-
-
-class RemoveSandbox(msgspec.Struct, frozen=True, gc=False):
-    """Take the pod down."""
-
-
-class PullImage(msgspec.Struct, frozen=True, gc=False):
-    """Fetch this container's image."""
-
-    container: str
-
-
-class StartContainer(msgspec.Struct, frozen=True, gc=False):
-    """Run this container."""
-
-    container: str
-    attempt: int
-
-
-class StopContainer(msgspec.Struct, frozen=True, gc=False):
-    """Ask this container to end."""
-
-    container: str
-
-
-class KillContainer(msgspec.Struct, frozen=True, gc=False):
-    """End this container now."""
-
-    container: str
-
-
-class RunProbe(msgspec.Struct, frozen=True, gc=False):
-    """Ask this probe of this run of the container."""
-
-    container: str
-    attempt: int
-    kind: runtime.ProbeKind
-
-
-Effect = (
-    StartSandbox
-    | RemoveSandbox
-    | PullImage
-    | StartContainer
-    | StopContainer
-    | KillContainer
-    | RunProbe
-)
-
 Say = Callable[[protocol.Note], None]
 
 
@@ -117,12 +72,10 @@ class ContainerMachine:
     """One container of one pod."""
 
     __slots__ = (
-        "_alive",
-        "_backoff", "_effects", "_grace", "_name", "_note", "_owner", "_probes",
-        "_pull_backoff", "_restart_policy", "_runtime_ready", "attempt",
-        "container_id", "due", "ended", "kill_at", "last", "message", "reason",
-        "restarts",
-        "spec", "started_at", "state", "stopping",
+        "_alive", "_backoff", "_changed", "_effects", "_grace", "_name", "_note",
+        "_owner", "_probes", "_pull_backoff", "_restart_policy", "_runtime_ready",
+        "attempt", "container_id", "due", "ended", "kill_at", "last", "message",
+        "reason", "restarts", "spec", "started_at", "state", "stopping",
     )  # fmt: skip
 
     def __init__(
@@ -143,6 +96,7 @@ class ContainerMachine:
         self.container_id = ""
         self.started_at = 0.0
         self._alive = False
+        self._changed = False  # what runs is not what is asked for any more
         self.ended: protocol.Termination | None = None  # of the newest run
         self.last: protocol.Termination | None = None  # of the run before a restart
         self.reason = ""  # why it waits, where it is not obvious from the state
@@ -261,6 +215,22 @@ class ContainerMachine:
             self._say("Killing", f"Stopping container {self._name}")
         if self.kill_at <= now:
             self._kill()
+
+    def change(self, now: float, spec: podspec.Container) -> None:
+        """The container is `spec` now. With another image what runs ends and begins
+        anew, whatever the restart policy, and every back-off is fresh (spec 4.4)."""
+        before, self.spec = self.spec, spec
+        if spec.image == before.image or self.stopping:
+            return
+        self._backoff = backoff.Backoff(self._backoff.cap)
+        self._pull_backoff = None
+        if self.state in ("PullFailed", "StartFailed", "CrashLoop"):
+            self.reason = self.message = ""
+            self.begin()
+        elif self.state in ("Starting", "Running"):
+            self._changed = True
+            text = f"Container {self._name} definition changed, will be restarted"
+            self._restart(now, text, self._grace)
 
     def tick(self, now: float) -> None:
         """Carries out what is due by `now`."""
@@ -397,7 +367,8 @@ class ContainerMachine:
         self._alive = False
         self.kill_at = NEVER
         self._probes = []
-        if self.stopping or not self._restarts(fact.exit_code):
+        changed, self._changed = self._changed, False
+        if self.stopping or not (changed or self._restarts(fact.exit_code)):
             self._move("finish")
             return
         ready_at = self._backoff.ready_at(now)
@@ -427,17 +398,19 @@ class ContainerMachine:
         if not counts:
             return
         if not result.passed and fact.kind != "Readiness":
-            self._say(
-                "Killing",
-                f"Container {self._name} failed {fact.kind.lower()} probe, "
-                "will be restarted",
-            )
+            text = f"Container {self._name} failed {fact.kind.lower()} probe, "
             grace = result.probe.termination_grace_period_seconds
-            self._move("stop")
-            self.kill_at = now + (self._grace if grace is None else grace)
-            self._effects.append(StopContainer(self._name))
+            seconds = self._grace if grace is None else float(grace)
+            self._restart(now, f"{text}will be restarted", seconds)
 
     # --- helpers -------------------------------------------------------------------
+
+    def _restart(self, now: float, why: str, grace: float) -> None:
+        """What runs is told to end; its exit begins the next run."""
+        self._say("Killing", why)
+        self._move("stop")
+        self.kill_at = now + grace
+        self._effects.append(StopContainer(self._name))
 
     def _next_run(self) -> None:
         self.restarts = self.attempt

@@ -115,6 +115,7 @@ class HollowPods:
             high, low = divmod(self._addresses, 254)
             ip = f"10.{high // 256 % 256}.{high % 256}.{low + 1}"
             pod = self._pods[sandbox.uid] = _Pod(sandbox, ip)
+        pod.sandbox = sandbox
         self._plan(now, runtime.SandboxReady(uid=sandbox.uid, ip=pod.ip))
 
     def remove_sandbox(self, now: float, uid: str) -> None:

@@ -18,18 +18,17 @@ import msgspec
 
 from domain import podspec, protocol
 from kubelet import backoff, containers, runtime
+from kubelet.effects import Effect as Effect
+from kubelet.effects import KillContainer as KillContainer
+from kubelet.effects import PullImage as PullImage
+from kubelet.effects import RemoveSandbox as RemoveSandbox
+from kubelet.effects import RunProbe as RunProbe
+from kubelet.effects import StartContainer as StartContainer
+from kubelet.effects import StartSandbox as StartSandbox
+from kubelet.effects import StopContainer as StopContainer
 
 NEVER: Final = float("inf")
 SANDBOX_RETRY: Final = 10.0
-
-Effect = containers.Effect
-StartSandbox = containers.StartSandbox
-RemoveSandbox = containers.RemoveSandbox
-PullImage = containers.PullImage
-StartContainer = containers.StartContainer
-StopContainer = containers.StopContainer
-KillContainer = containers.KillContainer
-RunProbe = containers.RunProbe
 
 
 class LifecycleSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +77,18 @@ class PodLifecycle:
         """The pod was assigned: set it up."""
         self._started_at = now
         self._effects.append(StartSandbox())
+        return self._finish()
+
+    def update(self, now: float, spec: podspec.PodSpec) -> list[Effect]:
+        """The pod is `spec` now: containers of another image are run anew. The runtime
+        is told first, by the sandbox, which stays what it is."""
+        self.pod = msgspec.structs.replace(self.pod, spec=spec)
+        if self._sandboxed:
+            self._effects.append(StartSandbox())
+        for each in (*spec.init_containers, *spec.containers):
+            machine = self._find(each.name)
+            if machine is not None:
+                machine.change(now, each)
         return self._finish()
 
     def stop(self, now: float, grace: float) -> list[Effect]:

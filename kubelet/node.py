@@ -133,6 +133,8 @@ class Node:
                     self._wire.send_sync(self.name, effect.attempt, effect.request)
                 case agent.StartPod():
                     self.pods.start(now, effect.pod, effect.template)
+                case agent.UpdatePod():
+                    self.pods.update(now, effect.uid, effect.template)
                 case agent.StopPod():
                     self.pods.stop(now, effect.uid, effect.grace)
                 case agent.KillPod():

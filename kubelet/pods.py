@@ -65,6 +65,12 @@ class Pods:
         self._pods[pod.uid] = machine
         self._carry_out(pod.uid, machine, machine.start(now))
 
+    def update(self, now: float, uid: str, template: podspec.PodTemplateSpec) -> None:
+        """The pod is of `template` now: what changed in it is run anew."""
+        machine = self._pods.get(uid)
+        if machine is not None:
+            self._carry_out(uid, machine, machine.update(now, template.spec))
+
     def stop(self, now: float, uid: str, grace: float) -> None:
         """Stops a pod within `grace` seconds; at 0 it is killed."""
         machine = self._pods.get(uid)

@@ -26,10 +26,11 @@ REPORT_PODS_MAX: Final = 250
 class Pod:
     """One pod of this node until its removal is confirmed."""
 
-    __slots__ = ("grace", "notes", "notes_sent", "sent", "status")
+    __slots__ = ("grace", "notes", "notes_sent", "sent", "status", "template")
 
-    def __init__(self, status: protocol.PodStatus) -> None:
+    def __init__(self, status: protocol.PodStatus, template: str = "") -> None:
         self.status = status
+        self.template = template  # the name of what it was last told to be
         self.grace: float = NEVER  # how long it may still live; NEVER: not stopping
         self.sent = 0  # the last report that carried this pod; 0: none yet
         self.notes: tuple[protocol.Note, ...] = ()

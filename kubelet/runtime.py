@@ -181,7 +181,11 @@ class Runtime(Protocol):
         """End every pod that is still there (unless they are kept), then let go."""
 
     def start_sandbox(self, sandbox: Sandbox) -> None:
-        """Answered by `SandboxReady` or `SandboxFailed`."""
+        """Answered by `SandboxReady` or `SandboxFailed`.
+
+        For a pod that is there already: its containers are these from now on; those
+        that run run on.
+        """
 
     def remove_sandbox(self, uid: str) -> None:
         """Kills what still runs in it; answered by `SandboxRemoved`."""

@@ -27,12 +27,21 @@ class Tally:
     """How many pods a ReplicaSet has, by what they are (spec 3.7).
 
     `running` counts every pod that is not Failed or Succeeded, terminating ones
-    included: what Recreate waits for (spec 2.10).
+    included: what Recreate waits for (spec 2.10). `members` is every pod that it owns.
     """
 
-    __slots__ = ("active", "available", "labelled", "ready", "running", "terminating")
+    __slots__ = (
+        "active",
+        "available",
+        "labelled",
+        "members",
+        "ready",
+        "running",
+        "terminating",
+    )
 
     def __init__(self) -> None:
+        self.members = 0
         self.active = 0
         self.ready = 0
         self.available = 0
@@ -110,17 +119,25 @@ class Actual:
         """Owned pods whose labels are no longer those of their template."""
         self.set_aside: int = 0
         self._tallies: dict[str, Tally] = {}
+        """By the uid of the owner: a name may be used again (spec 3.1)."""
         self._owned: dict[str, dict[str, None]] = {}
 
     # --- questions ------------------------------------------------------------------
 
     def tally(self, replicaset_key: str) -> Tally:
         """The counts of a ReplicaSet's pods; all zero where it has none."""
-        return self._tallies.get(replicaset_key) or Tally()
+        held = self._desired.replicasets.get(replicaset_key)
+        found = self._tallies.get(held.uid) if held is not None else None
+        return found or Tally()
 
     def pods_of(self, replicaset_key: str) -> list[Pod]:
-        """The pods that the ReplicaSet owns, in order of creation."""
+        """The pods whose owner has that key, of any uid, in order of creation."""
         return [self.pods[key] for key in self._owned.get(replicaset_key, ())]
+
+    def has_strays(self, replicaset_key: str) -> bool:
+        """Pods are there whose owner had that key and is not there any more."""
+        owned = len(self._owned.get(replicaset_key, ()))
+        return owned > self.tally(replicaset_key).members
 
     def owns_pods(self, replicaset_key: str) -> bool:
         """The ReplicaSet owns a pod, terminating or ended ones included."""
@@ -168,12 +185,18 @@ class Actual:
             self._node(recorded)
 
     def recount(self, replicaset_key: str) -> None:
-        """Counts the pods of a ReplicaSet anew: its minReadySeconds changed."""
-        counts = self._tallies.get(replicaset_key)
-        if counts is not None:
-            counts.available = sum(
-                self.is_available(held) for held in self.pods_of(replicaset_key)
-            )
+        """Counts the pods of a ReplicaSet anew: what they are measured by changed."""
+        owner = self._desired.replicasets.get(replicaset_key)
+        counts = self._tallies.get(owner.uid) if owner is not None else None
+        if owner is None or counts is None:
+            return
+        mine = [
+            held
+            for held in self.pods_of(replicaset_key)
+            if held.active and held.owner_uid == owner.uid
+        ]
+        counts.available = sum(map(self.is_available, mine))
+        counts.labelled = sum(map(self._fully_labelled, mine))
 
     def _pod(self, recorded: Recorded) -> None:
         key = recorded.stream
@@ -191,16 +214,27 @@ class Actual:
             return
         if before is not None:
             self._count(before, -1)
+        else:
+            after = self._with_template_cost(after)
         self.pods[key] = after
         self._index(key, before, after)
         self._count(after, 1)
 
+    def _with_template_cost(self, state: Pod) -> Pod:
+        """A pod's annotations are those of its template until it has its own."""
+        facts = self._desired.templates.get(state.template)
+        if facts is None or pod.DELETION_COST not in facts.annotations:
+            return state
+        cost = pod.deletion_cost(facts.annotations)
+        return msgspec.structs.replace(state, deletion_cost=cost)
+
     def _count(self, state: Pod, sign: int) -> None:
         terminal = state.terminal
         if state.owner:
-            counts = self._tallies.get(state.owner)
+            counts = self._tallies.get(state.owner_uid)
             if counts is None:
-                counts = self._tallies[state.owner] = Tally()
+                counts = self._tallies[state.owner_uid] = Tally()
+            counts.members += sign
             if state.stage == pod.TERMINATING:
                 if not terminal:
                     counts.terminating += sign
@@ -208,7 +242,7 @@ class Actual:
             elif not terminal:
                 counts.running += sign
                 counts.active += sign
-                if state.labels is None or self._fully_labelled(state):
+                if self._fully_labelled(state):
                     counts.labelled += sign
                 if state.ready:
                     counts.ready += sign
@@ -234,7 +268,7 @@ class Actual:
 
     def _fully_labelled(self, state: Pod) -> bool:
         owner = self._desired.replicasets.get(state.owner)
-        if owner is None:
+        if owner is None or (state.labels is None and state.template == owner.template):
             return True
         wanted = self._desired.templates[owner.template].labels
         return wanted.items() <= self.labels_of(state).items()
@@ -243,8 +277,8 @@ class Actual:
         was_owner = before.owner if before is not None else None
         owner = after.owner if after is not None else None
         if was_owner != owner:
-            if was_owner is not None:
-                self._unown(key, was_owner)
+            if before is not None:
+                self._unown(key, before)
             if owner is not None:
                 mine = self._owned.setdefault(owner, {}) if owner else self.loose
                 mine[key] = None
@@ -273,7 +307,8 @@ class Actual:
         else:
             self.waiting.pop(key, None)
 
-    def _unown(self, key: str, owner: str) -> None:
+    def _unown(self, key: str, before: Pod) -> None:
+        owner, uid = before.owner, before.owner_uid
         if not owner:
             self.loose.pop(key, None)
             return
@@ -281,8 +316,11 @@ class Actual:
         del mine[key]
         if not mine:
             del self._owned[owner]
-            if owner not in self._desired.replicasets:
-                self._tallies.pop(owner, None)
+        held = self._desired.replicasets.get(owner)
+        gone = held is None or held.uid != uid
+        if gone and not self._tallies[uid].members:
+            del self._tallies[uid]
+            self._desired.orphaning.pop(uid, None)
 
     def _node(self, recorded: Recorded) -> None:
         name = recorded.stream.partition("/")[2]

@@ -37,7 +37,8 @@ class Cluster:
             self.timestamp = recorded.timestamp
         self.position = recorded.position
         stream = recorded.stream
-        waits = self._min_ready_seconds(stream)
+        measured = self._measured_by(stream)
+        owned_by = self._owner_of(stream)
         self.desired.evolve(recorded)
         before = self.actual.pods.get(stream) if stream.startswith("pod/") else None
         self.actual.evolve(recorded)
@@ -45,13 +46,16 @@ class Cluster:
             after = self.actual.pods.get(stream)
             owner = after.owner if after is not None else ""
             self.rollouts.evolve(recorded, owner or (before.owner if before else ""))
+            self.desired.let_go(recorded)
         elif stream.startswith("node/"):
             if isinstance(recorded.event, NodeBecameUnready):
                 self._touch_pods_of(stream)
         elif stream.startswith("replicaset/"):
-            if waits != self._min_ready_seconds(stream):
+            if measured != self._measured_by(stream):
                 self.actual.recount(stream)
             self.rollouts.evolve(recorded)
+            if owned_by and owned_by != self._owner_of(stream):
+                self.rollouts.touch_deployment(owned_by)
         else:
             self.rollouts.evolve(recorded)
             if stream.startswith("cluster/"):
@@ -97,10 +101,14 @@ class Cluster:
                 return 0
         return self.desired.last_versions.get(stream, 0)
 
-    def _min_ready_seconds(self, stream: str) -> int:
-        """What availability waits for; counting anew is due only when this changes."""
+    def _measured_by(self, stream: str) -> tuple[int, int]:
+        """What a ReplicaSet's pods are counted by; it counts anew when this changes."""
         held = self.desired.replicasets.get(stream)
-        return held.min_ready_seconds if held is not None else 0
+        return (held.min_ready_seconds, held.template) if held is not None else (0, 0)
+
+    def _owner_of(self, stream: str) -> str:
+        held = self.desired.replicasets.get(stream)
+        return held.owner if held is not None else ""
 
     def _touch_pods_of(self, stream: str) -> None:
         held = self.actual.nodes.get(stream.partition("/")[2])

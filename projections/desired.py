@@ -16,6 +16,7 @@ from domain import (
     deployment,
     labels,
     node,
+    pod,
     podspec,
     replicaset,
     template,
@@ -25,7 +26,6 @@ from domain.deployment import Deployment
 from domain.events import IllegalTransition, Recorded
 from domain.metadata import ObjectMeta
 from domain.objects import PodManifest
-from domain.pod import PodCreated, PodRemoved
 from domain.replicaset import ReplicaSet
 
 VERSION: Final = 1
@@ -54,7 +54,7 @@ class Desired:
         self.templates: dict[int, TemplateFacts] = {}
         self.last_versions: dict[str, int] = {}
         self.orphaning: dict[str, bool] = {}
-        """Keys that are gone and still own something: whether that is to stay."""
+        """Uids that are gone and may still own something: whether that is to stay."""
         self.set_aside: int = 0
         self._owned: dict[str, dict[str, None]] = {}
         self._loose: dict[str, None] = {}
@@ -76,6 +76,13 @@ class Desired:
     def owned_by(self, key: str) -> list[ReplicaSet]:
         """The ReplicaSets that name the Deployment `key` as owner, of any uid."""
         return [self.replicasets[name] for name in self._owned.get(key, ())]
+
+    def strays_of(self, key: str) -> list[ReplicaSet]:
+        """The ReplicaSets whose owner was called `key` and is not there any more; one
+        of the same name that came after it is another Deployment."""
+        owner = self.deployments.get(key)
+        uid = owner.uid if owner is not None else ""
+        return [held for held in self.owned_by(key) if held.owner_uid != uid]
 
     def loose_replicasets(self) -> list[ReplicaSet]:
         """The ReplicaSets that nobody owns."""
@@ -132,15 +139,31 @@ class Desired:
                 self.last_versions.pop(recorded.stream, None)
 
     def _pod(self, recorded: Recorded) -> None:
-        """Pods that a user named keep their own template, and their name may return."""
-        event = recorded.event
-        if isinstance(event, PodCreated) and event.own is not None:
-            self.templates[recorded.position] = _facts(event.own)
-            self._named_pods[recorded.stream] = recorded.position
+        """Pods that a user named keep their own template, and their name may return.
+
+        What a pod does not run by any more is let go of by `let_go`, when the pod has
+        been taken out of every count.
+        """
+        own = pod.template_in(recorded.event)
+        if own is not None:
+            self.templates[recorded.position] = _facts(own)
             self.last_versions.pop(recorded.stream, None)
-        elif isinstance(event, PodRemoved) and recorded.stream in self._named_pods:
-            del self.templates[self._named_pods.pop(recorded.stream)]
+        elif (
+            isinstance(recorded.event, pod.PodRemoved)
+            and recorded.stream in self._named_pods
+        ):
             self.last_versions[recorded.stream] = recorded.version
+
+    def let_go(self, recorded: Recorded) -> None:
+        """Afterwards the template that only this pod ran by before is not kept."""
+        event = recorded.event
+        brings = pod.template_in(event) is not None
+        if brings or isinstance(event, pod.PodRemoved):
+            former = self._named_pods.pop(recorded.stream, None)
+            if former is not None:
+                del self.templates[former]
+        if brings:
+            self._named_pods[recorded.stream] = recorded.position
 
     def _deployment(self, recorded: Recorded) -> None:
         key = recorded.stream
@@ -153,14 +176,13 @@ class Desired:
             self._newest.pop(key, None)
         if after is None:
             assert isinstance(recorded.event, deployment.DeploymentDeleted)
+            gone = self.deployments.pop(key)
             if key in self._owned:
-                self.orphaning[key] = recorded.event.propagation == "orphan"
-            del self.deployments[key]
+                self.orphaning[gone.uid] = recorded.event.propagation == "orphan"
             self._newest.pop(key, None)
             self.last_versions[key] = recorded.version
         else:
             self.deployments[key] = after
-            self.orphaning.pop(key, None)
             self.last_versions.pop(key, None)
 
     def _replicaset(self, recorded: Recorded) -> None:
@@ -177,13 +199,12 @@ class Desired:
         self._index(key, before, after)
         if after is None:
             assert isinstance(recorded.event, replicaset.ReplicaSetDeleted)
+            gone = self.replicasets.pop(key)
             if recorded.event.orphan:
-                self.orphaning[key] = True
-            del self.replicasets[key]
+                self.orphaning[gone.uid] = True
             self.last_versions[key] = recorded.version
         else:
             self.replicasets[key] = after
-            self.orphaning.pop(key, None)
             self.last_versions.pop(key, None)
 
     def _index(
@@ -200,10 +221,16 @@ class Desired:
             del holder[key]
             if was and not holder:
                 del self._owned[was]
-                self.orphaning.pop(was, None)
+            if before is not None and was and not self._owns(was, before.owner_uid):
+                self.orphaning.pop(before.owner_uid, None)
         if now is not None:
             holder = self._owned.setdefault(now, {}) if now else self._loose
             holder[key] = None
+
+    def _owns(self, owner: str, uid: str) -> bool:
+        """Something in the charge of `owner` is that of this very uid."""
+        held = (self.replicasets[key] for key in self._owned.get(owner, ()))
+        return any(each.owner_uid == uid for each in held)
 
 
 def _facts(held: podspec.PodTemplateSpec) -> TemplateFacts:

@@ -17,6 +17,7 @@ import msgspec
 
 from domain import events, names, node, pod, replicaset
 from domain.events import Event, Recorded
+from domain.plans import node_health
 from domain.pod import Pod
 from projections.cluster import Cluster
 
@@ -132,6 +133,26 @@ def _replicaset_scaled(
     return _scaling(recorded, cluster, direction, event.before, event.after)
 
 
+def _replicaset_failed(
+    recorded: Recorded, _before: Pod | None, cluster: Cluster
+) -> list[Happening]:
+    event = recorded.event
+    assert isinstance(event, replicaset.ReplicaSetFailed)
+    held = cluster.desired.replicasets.get(recorded.stream)
+    if held is None:
+        return []
+    doing = "creating" if event.reason == "FailedCreate" else "deleting"
+    line = _line(
+        recorded,
+        reason=event.reason,
+        message=f"Error {doing}: {event.message}",
+        about=("ReplicaSet", held.namespace, held.name, held.uid),
+        source="replicaset-controller",
+        type_="Warning",
+    )
+    return [line]
+
+
 def _scaling(
     recorded: Recorded, cluster: Cluster, direction: str, before: int, after: int
 ) -> list[Happening]:
@@ -176,42 +197,33 @@ def _about_owner(
 # --- about pods -------------------------------------------------------------------
 
 
-def _pod_scheduled(
+def _pod_scheduling(
     recorded: Recorded, _before: Pod | None, cluster: Cluster
 ) -> list[Happening]:
     event = recorded.event
-    assert isinstance(event, pod.PodScheduled)
     held = cluster.actual.pods.get(recorded.stream)
     if held is None:
         return []
-    to = f"{held.namespace}/{held.name} to {event.node}"
-    line = _about_pod(
-        recorded,
-        held,
-        reason="Scheduled",
-        message=f"Successfully assigned {to}",
-        source="default-scheduler",
-    )
-    return [line]
-
-
-def _pod_unschedulable(
-    recorded: Recorded, _before: Pod | None, cluster: Cluster
-) -> list[Happening]:
-    event = recorded.event
+    if isinstance(event, pod.PodScheduled):
+        to = f"{held.namespace}/{held.name} to {event.node}"
+        return [
+            _by_scheduler(recorded, held, "Scheduled", f"Successfully assigned {to}")
+        ]
     assert isinstance(event, pod.PodUnschedulable)
-    held = cluster.actual.pods.get(recorded.stream)
-    if held is None:
-        return []
-    line = _about_pod(
+    return [_by_scheduler(recorded, held, "FailedScheduling", event.message, "Warning")]
+
+
+def _by_scheduler(
+    recorded: Recorded, held: Pod, reason: str, message: str, type_: Type = "Normal"
+) -> Happening:
+    return _about_pod(
         recorded,
         held,
-        reason="FailedScheduling",
-        message=event.message,
+        reason=reason,
+        message=message,
         source="default-scheduler",
-        type_="Warning",
+        type_=type_,
     )
-    return [line]
 
 
 def _pod_reported(
@@ -249,16 +261,7 @@ def _pod_terminating(
         return []
     found: list[Happening] = []
     if event.reason == EVICTED:
-        marked = f"Marking for deletion Pod {before.namespace}/{before.name}"
-        found.append(
-            _about_pod(
-                recorded,
-                before,
-                reason="TaintManagerEviction",
-                message=marked,
-                source="taint-eviction-controller",
-            )
-        )
+        found.append(_about_eviction(recorded, before, "Marking for deletion"))
     by_controller = recorded.actor == events.REPLICASET_CONTROLLER
     if by_controller and before.owner in cluster.desired.replicasets:
         found.append(
@@ -267,6 +270,19 @@ def _pod_terminating(
             )
         )
     return [*found, *_killing(recorded, before, cluster, len(found))]
+
+
+def _about_eviction(
+    recorded: Recorded, held: Pod, doing: str, index: int = 0
+) -> Happening:
+    return _about_pod(
+        recorded,
+        held,
+        reason="TaintManagerEviction",
+        message=f"{doing} Pod {held.namespace}/{held.name}",
+        source="taint-eviction-controller",
+        index=index,
+    )
 
 
 def _killing(
@@ -308,7 +324,43 @@ def _node_ready(
 ) -> list[Happening]:
     name = recorded.stream.partition("/")[2]
     message = f"Node {name} status is now: NodeReady"
-    return [_about_node(recorded, cluster, "NodeReady", message, source="kubelet")]
+    line = _about_node(recorded, cluster, "NodeReady", message, source="kubelet")
+    return [line, *_evictions_cancelled(recorded, cluster, 1)]
+
+
+def _node_relieved(
+    recorded: Recorded, _before: Pod | None, cluster: Cluster
+) -> list[Happening]:
+    return _evictions_cancelled(recorded, cluster, 0)
+
+
+def _evictions_cancelled(
+    recorded: Recorded, cluster: Cluster, first: int
+) -> list[Happening]:
+    """The pods that were to go after a while, and may stay: the taints that they
+    tolerated for that long are gone (spec 4.6, 4.7)."""
+    use = cluster.actual.nodes.get(recorded.stream.partition("/")[2])
+    if use is None or use.node.position != recorded.position or not use.node.shed:
+        return []
+    left = use.node.no_execute_taints()
+    found: list[Happening] = []
+    for key in use.pods:
+        held = cluster.actual.pods[key]
+        facts = cluster.desired.templates.get(held.template)
+        if facts is None or not held.active:
+            continue
+        tolerated = node_health.with_default_tolerations(
+            facts.template.spec.tolerations
+        )
+        was_due = node_health.eviction_time(tolerated, (*use.node.shed, *left), 0.0)
+        if was_due is not None and (
+            node_health.eviction_time(tolerated, left, 0.0) is None
+        ):
+            index = first + len(found)
+            found.append(
+                _about_eviction(recorded, held, "Cancelling deletion of", index)
+            )
+    return found
 
 
 def _node_unready(
@@ -351,14 +403,17 @@ Handler = Callable[[Recorded, Pod | None, Cluster], list[Happening]]
 _LINES: Final[dict[type[Event], Handler]] = {
     replicaset.ReplicaSetCreated: _replicaset_created,
     replicaset.ReplicaSetScaled: _replicaset_scaled,
+    replicaset.ReplicaSetFailed: _replicaset_failed,
     pod.PodCreated: _pod_created,
-    pod.PodScheduled: _pod_scheduled,
-    pod.PodUnschedulable: _pod_unschedulable,
+    pod.PodScheduled: _pod_scheduling,
+    pod.PodUnschedulable: _pod_scheduling,
     pod.PodReported: _pod_reported,
     pod.PodTerminationRequested: _pod_terminating,
     node.NodeRegistered: _node_registered,
     node.NodeBecameReady: _node_ready,
     node.NodeBecameUnready: _node_unready,
+    node.NodeSpared: _node_relieved,
+    node.NodeTainted: _node_relieved,
     node.NodeRemoved: _node_removed,
 }
 
@@ -413,10 +468,11 @@ def _line(
     message: str,
     about: tuple[str, str, str, str],
     source: str,
+    type_: Type = "Normal",
 ) -> Happening:
     kind, namespace, name, uid = about
     return Happening(
-        type="Normal",
+        type=type_,
         reason=reason,
         kind=kind,
         namespace=namespace,

@@ -117,6 +117,10 @@ class Rollouts:
         if held is not None and held.owner:
             self._touched[held.owner] = None
 
+    def touch_deployment(self, key: str) -> None:
+        """A ReplicaSet left this Deployment, and its pods with it."""
+        self._touched[key] = None
+
     def settle(self, now: float) -> None:
         """Rule 3: afterwards the conditions are those of the counts."""
         while self._touched:

@@ -5,13 +5,16 @@ method returns the answer once its effect is committed, and raises `Rejected` wi
 Kubernetes' words where there is none.
 """
 
+import random
 from collections.abc import Mapping, Sequence
 from typing import Unpack
 
 import msgspec
 
-from domain import command, deployment, node, pod, podspec, replicaset
+from domain import command, deployment, names, node, pod, podspec, replicaset
+from domain.errors import Rejected
 from domain.protocol import Answer
+from rollbook import conditions
 from rollbook.references import NODE, POD, REPLICASET
 from rollbook.session import Manifest, Propagation, Said, Session, Target
 
@@ -23,33 +26,27 @@ class Commands(Session):
 
     async def create(self, manifest: Manifest, **said: Unpack[Said]) -> Answer:
         """Create the object of this manifest; `AlreadyExists` if it is there."""
-        reference = self.of_manifest(manifest, said.get("namespace"))
-        body: msgspec.Struct = deployment.CreateDeployment(manifest=dict(manifest))
-        if reference.kind == REPLICASET:
-            body = replicaset.CreateReplicaSet(manifest=dict(manifest))
-        elif reference.kind == POD:
-            body = pod.CreatePod(manifest=dict(manifest))
-        return await self.command("create", reference, body, **said)
+        return await self._about(manifest, "create", **said)
 
     async def apply(self, manifest: Manifest, **said: Unpack[Said]) -> Answer:
-        """Make the object what this manifest says, creating it if need be.
-
-        A kind that cannot be changed by applying is created, or left as it is if it
-        is there: the answer then says `unchanged`.
-        """
-        reference = self.of_manifest(manifest, said.get("namespace"))
-        if (reference.kind.name, "apply") not in command.VERBS:
-            if await self.find(reference) is None:
-                return await self.create(manifest, **said)
-            return Answer(id="", result="unchanged")
-        body = deployment.ApplyDeployment(manifest=dict(manifest))
-        return await self.command("apply", reference, body, **said)
+        """Make the object what this manifest says, creating it if need be."""
+        return await self._about(manifest, "apply", **said)
 
     async def replace(self, manifest: Manifest, **said: Unpack[Said]) -> Answer:
         """Put this manifest in the object's place; `Conflict` if it is out of date."""
+        return await self._about(manifest, "replace", **said)
+
+    async def _about(
+        self, manifest: Manifest, verb: str, **said: Unpack[Said]
+    ) -> Answer:
+        manifest = _named(manifest, verb)
         reference = self.of_manifest(manifest, said.get("namespace"))
-        body = deployment.ReplaceDeployment(manifest=dict(manifest))
-        return await self.command("replace", reference, body, **said)
+        kind = command.VERBS.get((reference.kind.name, verb))
+        if kind is None:
+            text = f"a {reference.kind.title} cannot be given by a manifest: {verb}"
+            raise Rejected("MethodNotAllowed", text)
+        body = msgspec.convert({"manifest": dict(manifest)}, type=kind)
+        return await self.command(verb, reference, body, **said)
 
     # --- commands about Deployments, ReplicaSets and pods
 
@@ -131,7 +128,11 @@ class Commands(Session):
             propagation=propagation, uid=uid
         )
         if reference.kind == REPLICASET:
-            body = replicaset.DeleteReplicaSet(orphan=propagation == "orphan")
+            body = replicaset.DeleteReplicaSet(
+                orphan=propagation == "orphan",
+                foreground=propagation == "foreground",
+                uid=uid,
+            )
         elif reference.kind == POD:
             body = pod.DeletePod(grace=grace, uid=uid)
         elif reference.kind == NODE:
@@ -184,3 +185,19 @@ class Commands(Session):
         """Give the node these taints, all of them, in place of those it has."""
         body = node.TaintNode(taints=tuple(taints))
         return await self.command("taint", target, body, **said)
+
+
+def _named(manifest: Manifest, verb: str) -> Manifest:
+    """The manifest with a name of its own where it has but a generateName (spec 1.5).
+
+    Raises `Rejected` for any verb but `create`: another time it would be another name.
+    """
+    prefix = conditions.text_at(manifest, "metadata", "generateName")
+    if not prefix or conditions.text_at(manifest, "metadata", "name"):
+        return manifest
+    if verb != "create":
+        text = f"from {prefix}: cannot use generate name with {verb}"
+        raise Rejected("BadRequest", text)
+    name = names.generate_name(prefix, random.Random())  # noqa: S311  # a name, no secret
+    metadata = {**conditions.map_at(manifest, "metadata"), "name": name}
+    return {**manifest, "metadata": metadata}

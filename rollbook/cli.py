@@ -34,6 +34,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "wait": ("rollbook.commands.wait", "Wait until objects are so"),
     "cordon": ("rollbook.commands.nodes", "Let a node take no new pods"),
     "uncordon": ("rollbook.commands.nodes", "Let a node take pods again"),
+    "taint": ("rollbook.commands.taint", "Change what a node does not want"),
     "drain": ("rollbook.commands.nodes", "Move all pods away from a node"),
     "events": ("rollbook.commands.events", "List what happened, in order of time"),
     "log": ("rollbook.commands.log", "Print the events of the log themselves"),
@@ -50,7 +51,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Objects": ("get", "describe", "create", "apply", "delete"),
     "Changes": ("scale", "set", "annotate", "label", "rollout"),
-    "Pods and nodes": ("logs", "wait", "cordon", "uncordon", "drain"),
+    "Pods and nodes": ("logs", "wait", "cordon", "uncordon", "taint", "drain"),
     "History": ("events", "log"),
     "The system": ("up", "status", "context", "version", "completion"),
     "Its processes": ("control", "api", "kubelet", "setup"),

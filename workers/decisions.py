@@ -2,8 +2,8 @@
 
 1. One function per kind; each returns the events with their streams, or raises
    `Rejected`. None of them changes the state.
-2. A command of a pod or a node is decided here where the rule is one line; a
-   Deployment's rules have a file of their own (domain/deployment_decisions.py).
+2. What is decided about an object is in `domain`; this file only brings along what a
+   decision must see.
 """
 
 from collections.abc import Mapping
@@ -15,18 +15,19 @@ from domain import (
     command,
     deployment,
     deployment_decisions,
-    labels,
     names,
     node,
-    objects,
     pod,
+    pod_decisions,
     podspec,
     replicaset,
+    replicaset_decisions,
     template,
     validation,
 )
-from domain.errors import Rejected, already_exists, invalid, not_found
+from domain.errors import Rejected, invalid, not_found
 from domain.events import Event
+from domain.manifest_decisions import Asked
 from domain.pod import Pod
 from domain.protocol import CommandMessage
 from workers.state import State
@@ -43,6 +44,9 @@ KINDS: Final = {
     "pod": "Pod",
     "node": "Node",
 }
+
+
+_NO_TEMPLATE: Final = podspec.PodTemplateSpec()
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +91,7 @@ def decide(state: State, at: Target, message: CommandMessage) -> Decided:
     match body:
         case command.LabelObject() | command.AnnotateObject():
             return _metadata(state, at, body)
-        case pod.CreatePod() | pod.DeletePod() | pod.EvictPod():
+        case pod.CreatePod() | pod.ApplyPod() | pod.DeletePod() | pod.EvictPod():
             return _pod(state, at, body)
         case (
             node.CordonNode()
@@ -98,6 +102,8 @@ def decide(state: State, at: Target, message: CommandMessage) -> Decided:
             return _node(state, at, body)
         case (
             replicaset.CreateReplicaSet()
+            | replicaset.ApplyReplicaSet()
+            | replicaset.ReplaceReplicaSet()
             | replicaset.ScaleReplicaSet()
             | replicaset.DeleteReplicaSet()
         ):
@@ -114,14 +120,7 @@ def _deployment(
 ) -> Decided:
     key = names.deployment_key(at.namespace, at.name)
     held = state.cluster.desired.deployments.get(key)
-    asked = deployment_decisions.Asked(
-        namespace=at.namespace,
-        name=at.name,
-        now=state.now,
-        # The command's own event comes first, so the object's is the one after it.
-        uid=state.uid_after(1),
-        cause=cause,
-    )
+    asked = _asked(state, at, cause)
     found = deployment_decisions.decide(held, body, asked, _revisions(state, key))
     warnings = tuple(validation.name_warnings(at.name)) if held is None else ()
     message = ""
@@ -159,122 +158,54 @@ def _next_revision(held: deployment.Deployment | None, found: list[Event]) -> in
     return 0 if held.spec.paused else held.revision + 1
 
 
-# --- replicasets ------------------------------------------------------------------
+# --- replicasets, pods and nodes --------------------------------------------------
 
 
 def _replicaset(
-    state: State,
-    at: Target,
-    body: replicaset.CreateReplicaSet
-    | replicaset.ScaleReplicaSet
-    | replicaset.DeleteReplicaSet,
+    state: State, at: Target, body: replicaset_decisions.Command
 ) -> Decided:
-    key = names.replicaset_key(at.namespace, at.name)
-    held = state.cluster.desired.replicasets.get(key)
-    if isinstance(body, replicaset.CreateReplicaSet):
-        if held is not None:
-            raise already_exists(RESOURCES["replicaset"], at.name)
-        return _create_replicaset(state, at, key, body)
-    if held is None:
-        raise not_found(RESOURCES["replicaset"], at.name)
-    if isinstance(body, replicaset.DeleteReplicaSet):
-        why = "a user deleted it"
-        deleted = replicaset.ReplicaSetDeleted(why=why, orphan=body.orphan)
-        return Decided(events=[(key, deleted)])
-    current = body.current_replicas
-    if current is not None and current != held.replicas:
-        raise Rejected(
-            "Conflict", f"Expected replicas to be {current}, was {held.replicas}"
-        )
-    errors = validation.scale_errors(body.replicas)
-    if errors:
-        raise invalid("Scale.autoscaling", at.name, errors)
-    if body.replicas == held.replicas:
-        return Decided(events=[])
-    scaled = replicaset.ReplicaSetScaled(
-        before=held.replicas,
-        after=body.replicas,
-        why="a user scaled it",
-        desired=held.desired,
-        maximum=held.maximum,
+    desired = state.cluster.desired
+    held = desired.replicasets.get(at.key)
+    template = desired.templates[held.template].template if held else _NO_TEMPLATE
+    found = replicaset_decisions.decide(held, template, body, _asked(state, at))
+    return _decided(at, found, new=held is None)
+
+
+def _pod(state: State, at: Target, body: pod_decisions.Command) -> Decided:
+    held = state.cluster.actual.pods.get(at.key)
+    live = _live(state, held) if held is not None else _NO_TEMPLATE
+    found = pod_decisions.decide(held, live, body, _asked(state, at))
+    return _decided(at, found, new=held is None)
+
+
+def _live(state: State, held: Pod) -> podspec.PodTemplateSpec:
+    """What the pod runs by, with the labels and annotations that it has."""
+    actual = state.cluster.actual
+    found = state.cluster.desired.templates[held.template].template
+    meta = msgspec.structs.replace(
+        found.metadata,
+        labels=actual.labels_of(held),
+        annotations=actual.annotations_of(held),
     )
-    return Decided(events=[(key, scaled)])
+    return msgspec.structs.replace(found, metadata=meta)
 
 
-def _create_replicaset(
-    state: State, at: Target, key: str, body: replicaset.CreateReplicaSet
-) -> Decided:
-    manifest = objects.decode_manifest(body.manifest)
-    if not isinstance(manifest, objects.ReplicaSetManifest):
-        raise Rejected("BadRequest", f"{manifest.kind} is not a ReplicaSet")
-    manifest = objects.default_replicaset(manifest)
-    errors = validation.replicaset_errors(manifest)
-    if errors:
-        raise invalid(KINDS["replicaset"], at.name, errors)
-    spec = manifest.spec
-    assert spec.replicas is not None, "a default fills it in"
-    created = replicaset.ReplicaSetCreated(
-        uid=state.uid_after(1),
-        replicas=spec.replicas,
-        selector=spec.selector or labels.LabelSelector(),
-        template=spec.template,
-        labels=manifest.metadata.labels or spec.template.metadata.labels,
-        annotations=manifest.metadata.annotations,
-        min_ready_seconds=spec.min_ready_seconds,
-    )
-    return Decided(events=[(key, created)])
-
-
-# --- pods and nodes ---------------------------------------------------------------
-
-
-def _pod(
-    state: State, at: Target, body: pod.CreatePod | pod.DeletePod | pod.EvictPod
-) -> Decided:
-    key = names.pod_key(at.namespace, at.name)
-    held = state.cluster.actual.pods.get(key)
-    if isinstance(body, pod.CreatePod):
-        if held is not None:
-            raise already_exists(RESOURCES["pod"], at.name)
-        return _create_pod(state, at, key, body)
-    if held is None:
-        raise not_found(RESOURCES["pod"], at.name)
-    own = state.cluster.desired.templates[held.template].grace
-    evict = isinstance(body, pod.EvictPod)
-    if isinstance(body, pod.DeletePod) and body.uid and body.uid != held.uid:
-        raise Rejected(
-            "Conflict",
-            f"Precondition failed: UID in precondition: {body.uid}, UID in object "
-            f"meta: {held.uid}",
-        )
-    found = pod.terminate(
-        held,
-        why="a user evicted it" if evict else "a user deleted it",
-        reason="Evicted" if evict else "Deleted",
-        grace=pod.grace_of(held, body.grace, own),
+def _asked(state: State, at: Target, cause: str = "") -> Asked:
+    return Asked(
+        namespace=at.namespace,
+        name=at.name,
         now=state.now,
+        # The command's own event comes first, so the object's is the one after it.
+        uid=state.uid_after(1),
+        cause=cause,
     )
-    if body.grace == 0 and held.node and not held.terminal:
-        # Forced: nobody waits for the node, which stops the stranger when it can.
-        found.append(pod.PodRemoved(why="a user removed it by force"))
-    return Decided(events=[(key, event) for event in found])
 
 
-def _create_pod(state: State, at: Target, key: str, body: pod.CreatePod) -> Decided:
-    manifest = objects.decode_manifest(body.manifest)
-    if not isinstance(manifest, objects.PodManifest):
-        raise Rejected("BadRequest", f"{manifest.kind} is not a Pod")
-    manifest = objects.default_pod(manifest)
-    errors = validation.pod_errors(manifest)
-    if errors:
-        raise invalid(KINDS["pod"], at.name, errors)
-    own = podspec.PodTemplateSpec(
-        metadata=type(manifest.metadata)(
-            labels=manifest.metadata.labels, annotations=manifest.metadata.annotations
-        ),
-        spec=manifest.spec,
+def _decided(at: Target, found: list[Event], *, new: bool) -> Decided:
+    return Decided(
+        events=[(at.key, event) for event in found],
+        warnings=tuple(validation.name_warnings(at.name)) if new else (),
     )
-    return Decided(events=[(key, pod.PodCreated(uid=state.uid_after(1), own=own))])
 
 
 def _node(

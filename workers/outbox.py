@@ -129,7 +129,9 @@ class Outbox:
 
     def _follow(self, recorded: Recorded) -> None:
         event = recorded.event
-        if not isinstance(event, pod.PodScheduled | pod.PodTerminationRequested):
+        if not isinstance(
+            event, pod.PodScheduled | pod.PodConfigured | pod.PodTerminationRequested
+        ):
             return
         held = self._state.cluster.actual.pods.get(recorded.stream)
         if held is None or not held.node or held.position < recorded.position:

@@ -4,6 +4,8 @@
 2. Once a template fits nowhere, its other pods are not tried again in the same pass,
    and it is said of each pod once, until something else is lacking.
 3. Pods are tried again when room may have appeared: `State.place_cause` says why.
+4. A pod that names its node is bound to it, whatever that node has or is (spec 1.7):
+   nobody asks the scheduler then.
 """
 
 import re
@@ -30,6 +32,10 @@ def place_waiting(state: State, bound: int) -> bool:
         if len(state.events) >= bound:
             return False
         held = actual.pods[key]
+        named = state.cluster.desired.templates[held.template].template.spec.node_name
+        if named:
+            _bind_to(state, held, named)
+            continue
         if held.template not in needs:
             needs[held.template] = _needs(state, held.template)
         if held.template in hopeless:
@@ -51,6 +57,13 @@ def place_waiting(state: State, bound: int) -> bool:
             hopeless[held.template] = found.message
             _unschedulable(state, held, found.message)
     return True
+
+
+def _bind_to(state: State, held: pod.Pod, node: str) -> None:
+    """Rule 4. A pod of a node that is not there waits without a word."""
+    if node in state.cluster.actual.nodes:
+        bound_to = pod.PodScheduled(node=node)
+        state.emit(held.key, bound_to, actor=events.SCHEDULER, cause=held.position)
 
 
 def _siblings(state: State, group: tuple[str, ...]) -> Callable[[str], int]:

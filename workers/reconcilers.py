@@ -55,8 +55,8 @@ def run(state: State, bound: int) -> bool:
 def reconcile_deployment(state: State, key: str, cause: int) -> None:
     """One sync of spec 2.2; a plan that writes marks the Deployment for another."""
     owner = state.cluster.desired.deployments.get(key)
+    _collect_replicasets(state, key, cause)
     if owner is None:
-        _collect_replicasets(state, key, cause)
         return
     if owner.stage == deployment.DELETING:
         _delete_foreground(state, owner, cause)
@@ -203,11 +203,10 @@ def _selects(selector: LabelSelector | None, values: dict[str, str]) -> bool:
 
 
 def _collect_replicasets(state: State, key: str, cause: int) -> None:
-    """The Deployment is gone: what it owned goes, or stays unowned if it was to."""
-    orphan = state.cluster.desired.orphaning.get(key, False)
-    for held in state.cluster.desired.owned_by(key):
+    """What a Deployment that is gone owned goes, or stays unowned if it was to."""
+    for held in state.cluster.desired.strays_of(key):
         event: events.Event
-        if orphan:
+        if state.cluster.desired.orphaning.get(held.owner_uid, False):
             event = replicaset.ReplicaSetReleased()
         else:
             event = replicaset.ReplicaSetDeleted(why="its Deployment was deleted")
@@ -219,15 +218,21 @@ def _delete_foreground(state: State, owner: Deployment, cause: int) -> None:
     """Pods first, then their ReplicaSets, then the Deployment itself."""
     actor = events.DEPLOYMENT_CONTROLLER
     for held in state.cluster.desired.replicasets_of(owner):
-        for member in state.cluster.actual.pods_of(held.key):
-            if member.stage != pod.TERMINATING:
-                _terminate(state, member, "its Deployment is being deleted", cause)
-        if not state.cluster.actual.owns_pods(held.key):
-            gone = replicaset.ReplicaSetDeleted(why="its Deployment is being deleted")
-            state.emit(held.key, gone, actor=actor, cause=cause)
+        _end_members(state, held, "its Deployment is being deleted", cause)
     if not state.cluster.desired.replicasets_of(owner):
         deleted = deployment.DeploymentDeleted(propagation="foreground")
         state.emit(owner.key, deleted, actor=actor, cause=cause)
+
+
+def _end_members(state: State, held: ReplicaSet, why: str, cause: int) -> None:
+    """Ends the pods of a ReplicaSet, and the ReplicaSet itself once it has none."""
+    for member in state.cluster.actual.pods_of(held.key):
+        if member.stage != pod.TERMINATING:
+            _terminate(state, member, why, cause)
+    if not state.cluster.actual.owns_pods(held.key):
+        gone = replicaset.ReplicaSetDeleted(why=why)
+        actor = events.REPLICASET_CONTROLLER
+        state.emit(held.key, gone, actor=actor, cause=cause)
 
 
 def _deployment_facts(state: State, owner: Deployment) -> rollout.DeploymentFacts:
@@ -308,6 +313,7 @@ def _facts(state: State, owner: Deployment) -> list[rollout.ReplicaSetFacts]:
                 max_replicas=held.maximum,
                 min_ready_seconds=held.min_ready_seconds,
                 annotations=held.annotations,
+                deleting=held.stage == replicaset.DELETING,
             )
         )
     return facts
@@ -329,11 +335,15 @@ def reconcile_replicaset(state: State, key: str, cause: int) -> None:
     """Creates missing pods and ends surplus ones (spec 3.2)."""
     actual = state.cluster.actual
     held = state.cluster.desired.replicasets.get(key)
-    if held is None:
+    if actual.has_strays(key):
         _collect_pods(state, key, cause)
+    if held is None:
         return
     owner = state.cluster.desired.owner_of(key)
     if owner is not None and owner.stage == deployment.DELETING:
+        return
+    if held.stage == replicaset.DELETING:
+        _end_members(state, held, "its ReplicaSet is being deleted", cause)
         return
     _claim_pods(state, held, cause)
     counts = actual.tally(key)
@@ -350,7 +360,11 @@ def reconcile_replicaset(state: State, key: str, cause: int) -> None:
     found = replicas.plan(
         counts.active,
         held.replicas,
-        pods=(each for each in actual.pods_of(key) if each.active),
+        pods=(
+            each
+            for each in actual.pods_of(key)
+            if each.active and each.owner_uid == held.uid
+        ),
         related=lambda node: actual.siblings(group, node),
         now=state.now,
     )
@@ -407,17 +421,20 @@ def _claim_pods(state: State, held: ReplicaSet, cause: int) -> None:
         return
     for key in [*actual.relabelled]:
         mine = actual.pods[key]
-        if mine.owner != held.key or not mine.active:
+        if mine.owner_uid != held.uid or not mine.active:
             continue
         if not _selects(held.selector, actual.labels_of(mine)):
             state.emit(key, pod.PodReleased(), actor=actor, cause=cause)
 
 
 def _collect_pods(state: State, key: str, cause: int) -> None:
-    """The ReplicaSet is gone: its pods go, or stay unowned if they were to."""
-    orphan = state.cluster.desired.orphaning.get(key, False)
+    """The pods of a ReplicaSet that is gone go, or stay unowned if they were to."""
+    replicaset_now = state.cluster.desired.replicasets.get(key)
+    uid = replicaset_now.uid if replicaset_now is not None else ""
     for held in state.cluster.actual.pods_of(key):
-        if orphan:
+        if held.owner_uid == uid:
+            continue
+        if state.cluster.desired.orphaning.get(held.owner_uid, False):
             actor = events.REPLICASET_CONTROLLER
             state.emit(held.key, pod.PodReleased(), actor=actor, cause=cause)
         elif held.stage != pod.TERMINATING:

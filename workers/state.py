@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from domain import deployment, ids, node, pod, replicaset
+from domain import deployment, ids, labels, names, node, pod, replicaset
 from domain.events import Event, Recorded
 from domain.plans import garbage, node_health
 from domain.pod import Pod
@@ -223,6 +223,20 @@ def _replicaset(state: State, recorded: Recorded, _before: Pod | None) -> None:
         state.dirty_deployments.add(held.owner, position)
 
 
+def _replicaset_created(state: State, recorded: Recorded, _: Pod | None) -> None:
+    """One that nobody owns wakes whoever may adopt it (spec 2.1)."""
+    _replicaset(state, recorded, None)
+    desired = state.cluster.desired
+    held = desired.replicasets.get(recorded.stream)
+    if held is None or held.owner:
+        return
+    for key, owner in desired.deployments.items():
+        if owner.namespace == held.namespace and labels.matches(
+            owner.spec.selector, held.labels
+        ):
+            state.dirty_deployments.add(key, recorded.position)
+
+
 def _replicaset_configured(state: State, recorded: Recorded, _: Pod | None) -> None:
     """Ready pods may have to wait for longer now, or no longer."""
     _replicaset(state, recorded, None)
@@ -263,6 +277,28 @@ def _pod_counts(state: State, recorded: Recorded, before: Pod | None) -> None:
 def _pod_created(state: State, recorded: Recorded, before: Pod | None) -> None:
     state.place_cause = recorded.position
     _pod_counts(state, recorded, before)
+    if pod.template_in(recorded.event) is not None:
+        _wake_adopters(state, recorded)
+
+
+def _wake_adopters(state: State, recorded: Recorded) -> None:
+    """A pod that nobody owns wakes every ReplicaSet that selects it (spec 3.1)."""
+    actual, desired = state.cluster.actual, state.cluster.desired
+    held = actual.pods.get(recorded.stream)
+    if held is None or held.owner or not held.active:
+        return
+    values = actual.labels_of(held)
+    for key, found in desired.replicasets.items():
+        if found.namespace == held.namespace and desired.selects(found, values):
+            state.dirty_replicasets.add(key, recorded.position)
+
+
+def _pod_configured(state: State, recorded: Recorded, _before: Pod | None) -> None:
+    """It may tolerate more now: where it waits, and where it would be evicted."""
+    held = state.cluster.actual.pods.get(recorded.stream)
+    if held is not None and held.node:
+        state.dirty_nodes.add(names.node_key(held.node), recorded.position)
+    state.place_cause = recorded.position
 
 
 def _pod_reported(state: State, recorded: Recorded, before: Pod | None) -> None:
@@ -293,12 +329,11 @@ def _pod_moved(state: State, recorded: Recorded, before: Pod | None) -> None:
     """Adopted, released or labelled: both ReplicaSets look, and whoever may adopt."""
     if before is not None and before.owner:
         state.dirty_replicasets.add(before.owner, recorded.position)
+        left = state.cluster.desired.replicasets.get(before.owner)
+        if left is not None and left.owner:
+            state.dirty_deployments.add(left.owner, recorded.position)
     _pod_counts(state, recorded, before)
-    _, namespace, _ = recorded.stream.split("/", 2)
-    prefix = f"replicaset/{namespace}/"
-    for key in state.cluster.desired.replicasets:
-        if key.startswith(prefix):
-            state.dirty_replicasets.add(key, recorded.position)
+    _wake_adopters(state, recorded)
 
 
 def _room(state: State, recorded: Recorded, _before: Pod | None) -> None:
@@ -348,15 +383,17 @@ _MARKS: Final[dict[type[Event], Handler]] = {
     deployment.DeploymentDeleted: _deployment,
     deployment.HashCollided: _deployment,
     deployment.RolloutCompleted: _deployment,
-    replicaset.ReplicaSetCreated: _replicaset,
+    replicaset.ReplicaSetCreated: _replicaset_created,
     replicaset.ReplicaSetScaled: _replicaset,
     replicaset.ReplicaSetRevised: _replicaset,
     replicaset.ReplicaSetConfigured: _replicaset_configured,
+    replicaset.ReplicaSetTemplateChanged: _replicaset,
     replicaset.ReplicaSetFailed: _replicaset_failed,
     replicaset.ReplicaSetRecovered: _replicaset_failed,
     replicaset.ReplicaSetAdopted: _replicaset,
     replicaset.ReplicaSetReleased: _replicaset_left,
     replicaset.ReplicaSetLabelled: _replicaset_left,
+    replicaset.ReplicaSetDeletionRequested: _replicaset,
     replicaset.ReplicaSetDeleted: _replicaset_left,
     pod.PodCreated: _pod_created,
     pod.PodReported: _pod_reported,
@@ -367,6 +404,7 @@ _MARKS: Final[dict[type[Event], Handler]] = {
     pod.PodAdopted: _pod_moved,
     pod.PodReleased: _pod_moved,
     pod.PodLabelled: _pod_moved,
+    pod.PodConfigured: _pod_configured,
     node.NodeRegistered: _node,
     node.NodeChanged: _node,
     node.NodeBecameReady: _node,

@@ -106,7 +106,10 @@ VALUES: Final[JSON] = {
     "change_cause": "more visitors on Mondays",
     "changes": {"tier": "front", "old": None},
     "CreateReplicaSet.manifest": _REPLICASET,
+    "ApplyReplicaSet.manifest": _REPLICASET,
+    "ReplaceReplicaSet.manifest": _REPLICASET,
     "CreatePod.manifest": _POD,
+    "ApplyPod.manifest": _POD,
     "GetAnswer.columns": [{"name": "NAME"}, {"name": "DESIRED"}],
     "GetAnswer.rows": [
         {"namespace": "default", "name": "nginx", "cells": ["nginx", "3"]}
@@ -332,6 +335,8 @@ _ACTORS: Final[dict[str, str]] = {
     "HashCollided": events.DEPLOYMENT_CONTROLLER,
     "RolloutStalled": events.TIMER,
     "ReplicaSetLabelled": events.user_actor("admin"),
+    "ReplicaSetTemplateChanged": events.user_actor("admin"),
+    "ReplicaSetDeletionRequested": events.user_actor("admin"),
     "ReplicaSetAnnotated": events.user_actor("admin"),
     "PodScheduled": events.SCHEDULER,
     "PodUnschedulable": events.SCHEDULER,
@@ -340,6 +345,7 @@ _ACTORS: Final[dict[str, str]] = {
     "PodBecameAvailable": events.TIMER,
     "PodFailed": events.POD_COLLECTOR,
     "PodLabelled": events.user_actor("admin"),
+    "PodConfigured": events.user_actor("admin"),
     "PodAnnotated": events.user_actor("admin"),
     "NodeBecameUnready": events.TIMER,
     "NodeLost": events.NODE_CONTROLLER,

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from domain import labels, times
+from domain import deployment, labels, times
 from domain.ages import age
 from domain.deployment import Deployment
 from gateway.views import scene
@@ -54,6 +54,8 @@ def document(at: Scene, held: Deployment) -> JSON:
         annotations=annotations(held),
     )
     metadata["generation"] = held.generation
+    if held.stage == deployment.DELETING:
+        metadata |= scene.foreground_deletion(held.deletion_at)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -149,6 +149,8 @@ def _replicaset(at: Scene, held: replicaset.ReplicaSet) -> Lines:
         f"{phases.count('Failed')} Failed"
     )
     yield from podtemplates.template_lines(replicasets.template(at, held))
+    if held.failure:
+        yield from condition_lines([("ReplicaFailure", "True", held.failure)])
 
 
 # --- pods -------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from domain import labels, podspec
+from domain import deployment, labels, podspec, replicaset, times
 from domain.ages import age
 from domain.replicaset import ReplicaSet
 from gateway.views import scene
@@ -56,6 +56,11 @@ def document(at: Scene, held: ReplicaSet) -> JSON:
         metadata["ownerReferences"] = [
             scene.owner_reference("Deployment", "apps/v1", held.owner, held.owner_uid)
         ]
+    owner = at.cluster.desired.owner_of(held.key)
+    if held.stage == replicaset.DELETING:
+        metadata |= scene.foreground_deletion(held.deletion_at)
+    elif owner is not None and owner.stage == deployment.DELETING:
+        metadata |= scene.foreground_deletion(owner.deletion_at)
     spec: JSON = {"replicas": held.replicas}
     if held.min_ready_seconds:
         spec["minReadySeconds"] = held.min_ready_seconds
@@ -103,4 +108,14 @@ def _status(at: Scene, held: ReplicaSet) -> JSON:
             found[name] = value
     found["terminatingReplicas"] = counted.terminating
     found["observedGeneration"] = held.generation
+    if held.failure:
+        found["conditions"] = [
+            {
+                "type": "ReplicaFailure",
+                "status": "True",
+                "lastTransitionTime": times.rfc3339_seconds(held.failed_at),
+                "reason": held.failure,
+                "message": held.failure_message,
+            }
+        ]
     return found

@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from domain import deployment, objects, podspec, quantities, times
+from domain import objects, podspec, quantities, times
+from domain.metadata import LAST_APPLIED
 from domain.pod import Pod
 from projections.cluster import Cluster
 from projections.desired import TemplateFacts
@@ -122,6 +123,15 @@ def owner_reference(kind: str, api_version: str, key: str, uid: str) -> JSON:
     }
 
 
+def foreground_deletion(since: float) -> JSON:
+    """The metadata of what goes when all that it owns has gone (spec 1.2)."""
+    return {
+        "deletionTimestamp": times.rfc3339_seconds(since),
+        "deletionGracePeriodSeconds": 0,
+        "finalizers": ["foregroundDeletion"],
+    }
+
+
 def template_document(template: podspec.PodTemplateSpec) -> JSON:
     """A pod template as JSON."""
     found: JSON = msgspec.to_builtins(template)
@@ -131,11 +141,7 @@ def template_document(template: podspec.PodTemplateSpec) -> JSON:
 
 def shown_annotations(annotations: dict[str, str]) -> dict[str, str]:
     """Those that people are shown: not what `apply` remembers for itself."""
-    return {
-        key: value
-        for key, value in annotations.items()
-        if key != deployment.LAST_APPLIED
-    }
+    return {key: value for key, value in annotations.items() if key != LAST_APPLIED}
 
 
 def containers_cells(spec: podspec.PodSpec) -> tuple[str, str]:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import re
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -100,12 +101,37 @@ async def test_every_verb_has_a_method_whose_body_is_its_struct(
             msgspec.json.decode(message.body, type=command.VERBS[kind, verb])
         for send in (cluster.create, cluster.apply, cluster.replace):
             await send(manifest)
-        await cluster.create({**manifest, "kind": "ReplicaSet"})
-        await cluster.create({**manifest, "kind": "Pod", "apiVersion": "v1"})
+        for send in (cluster.create, cluster.apply, cluster.replace):
+            await send({**manifest, "kind": "ReplicaSet"})
+        for send in (cluster.create, cluster.apply):
+            await send({**manifest, "kind": "Pod", "apiVersion": "v1"})
+        with pytest.raises(errors.Rejected, match="cannot be given by a manifest"):
+            await cluster.create({**manifest, "kind": "Node", "apiVersion": "v1"})
 
     sent = {(subject.kind, subject.verb) for subject, _ in service.commands}
     missing = command.VERBS.keys() - sent
     assert {verb for _, verb in missing} <= {"label", "annotate"}  # of other kinds
+
+
+async def test_a_generated_name_is_made_once_and_by_the_client(
+    service: Service,
+) -> None:
+    """Spec 1.5: the prefix and five characters; a retry means the same object. Only
+    `create` makes names."""
+    manifest = {
+        "kind": "Pod",
+        "apiVersion": "v1",
+        "metadata": {"generateName": "job-"},
+    }
+    async with service.connect() as cluster:
+        await cluster.create(manifest)
+        with pytest.raises(errors.Rejected, match="cannot use generate name with"):
+            await cluster.apply(manifest)
+
+    [(subject, message)] = service.commands
+    assert re.fullmatch("job-[bcdfghjklmnpqrstvwxz2456789]{5}", subject.name)
+    body = msgspec.json.decode(message.body)
+    assert body["manifest"]["metadata"]["name"] == subject.name
 
 
 async def test_a_refusal_is_raised_with_reason_code_and_causes(

@@ -11,6 +11,8 @@ from gateway.service import Service
 from gateway.views import described
 from tests.gateway.support import Written, ask, report, scene_of
 from tests.support.cluster import SimCluster, manifest
+from tests.workers.scenes import make, replicaset_manifest
+from tests.workers.scenes import template as pod_template
 
 CONTAINER = {
     "name": "nginx",
@@ -244,6 +246,18 @@ async def test_a_replicaset_counts_its_pods_by_phase() -> None:
     assert "Replicas:       3 current / 3 desired" in found
     assert "Pods Status:    2 Running / 1 Waiting / 0 Succeeded / 0 Failed" in found
     assert sum("SuccessfulCreate" in line for line in found) == 3
+
+
+@pytest.mark.asyncio
+async def test_a_replicaset_that_cannot_make_pods_says_so() -> None:
+    """Spec 3.7, 6.12: the condition and the event are both there."""
+    sim = SimCluster(nodes=1)
+    make(sim, replicaset_manifest(pods=pod_template(image=" app:1")))
+    found = (await text(sim, "replicaset", "rs", sim.now)).split("\n")
+    at = found.index("Conditions:")
+    assert found[at + 1].split() == ["Type", "Status", "Reason"]
+    assert found[at + 3].split() == ["ReplicaFailure", "True", "FailedCreate"]
+    assert any("Error creating: Pod" in line for line in found)
 
 
 @pytest.mark.asyncio

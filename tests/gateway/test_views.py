@@ -3,10 +3,19 @@
 import msgspec
 import pytest
 
-from domain import deployment, protocol, queries
+from domain import metadata, protocol, queries, times
 from gateway.service import Service
 from tests.gateway.support import Written, ask, report, scene_of, table
 from tests.support.cluster import SimCluster, manifest
+from tests.workers.scenes import (
+    give,
+    make,
+    members,
+    pod_manifest,
+    relabel,
+    replicaset_manifest,
+    template,
+)
 
 INFO = protocol.NodeInfo(
     capacity={"cpu": "8", "memory": "16Gi", "pods": "110"},
@@ -41,7 +50,7 @@ async def items(sim: SimCluster, kind: str, **asked: object) -> list[dict[str, o
     """The objects of a kind as JSON."""
     question = {"kind": kind, "format": "object", **asked}
     found = await ask(await service_of(sim), "get", question)
-    listed = found["items"]
+    listed = found.get("items", [])
     assert isinstance(listed, list)
     return listed
 
@@ -330,6 +339,87 @@ async def test_what_apply_remembers_is_part_of_the_object() -> None:
     sim = SimCluster()
     sim.ask("deployment", "web", "apply", {"manifest": manifest()})
     (found,) = await items(sim, "deployment")
-    assert deployment.LAST_APPLIED in msgspec.json.encode(found).decode()
+    assert metadata.LAST_APPLIED in msgspec.json.encode(found).decode()
     reader = await Written(sim).folded()
     assert len(scene_of(reader, 0.0).happenings) > 0
+
+
+@pytest.mark.asyncio
+async def test_a_deployment_that_waits_for_what_it_owns_says_so() -> None:
+    """Spec 1.2: in foreground deletion it has a deletionTimestamp and its finalizer;
+    its ending pods are counted."""
+    sim = story()
+    (before,) = await items(sim, "deployment")
+    assert "deletionTimestamp" not in msgspec.json.encode(before).decode()
+    sim.ask("deployment", "web", "delete", {"propagation": "foreground"})
+    (found,) = await items(sim, "deployment")
+    (owner,) = sim.cluster.desired.deployments.values()
+
+    moment = times.rfc3339_seconds(owner.deletion_at)
+    assert at(found, "metadata", "deletionTimestamp") == moment
+    assert at(found, "metadata", "finalizers") == ["foregroundDeletion"]
+    assert at(found, "status", "terminatingReplicas") == 2
+    for each in await items(sim, "replicaset"):
+        assert at(each, "metadata", "deletionTimestamp") == moment
+    sim.settle()
+    assert await items(sim, "deployment") == []
+
+
+@pytest.mark.asyncio
+async def test_what_cannot_be_created_is_a_condition_of_both() -> None:
+    """Spec 2.12, 3.7: ReplicaFailure of the ReplicaSet, and of its Deployment."""
+    sim = SimCluster(nodes=1)
+    make(sim, manifest(image=" app:1"))
+    (held,) = sim.cluster.desired.replicasets.values()
+    (found,) = await items(sim, "replicaset")
+    assert at(found, "status", "conditions") == [
+        {
+            "type": "ReplicaFailure",
+            "status": "True",
+            "lastTransitionTime": times.rfc3339_seconds(held.failed_at),
+            "reason": "FailedCreate",
+            "message": held.failure_message,
+        }
+    ]
+    (owner,) = await items(sim, "deployment")
+    conditions = at(owner, "status", "conditions")
+    assert isinstance(conditions, list)
+    shown = {each["type"]: each for each in conditions}["ReplicaFailure"]
+    assert (shown["reason"], shown["message"]) == ("FailedCreate", held.failure_message)
+
+    sim.ask("deployment", "web", "set-image", {"images": {"main": "app:2"}})
+    sim.settle()
+    assert all("conditions" not in str(each.get("status")) for each in
+               await items(sim, "replicaset"))  # fmt: skip
+
+
+@pytest.mark.asyncio
+async def test_labels_of_pods_are_counted() -> None:
+    """Spec 3.7: fullyLabeledReplicas, of pods whose template gained a label."""
+    sim = SimCluster(nodes=1)
+    make(sim, replicaset_manifest())
+    (found,) = await items(sim, "replicaset")
+    assert at(found, "status", "fullyLabeledReplicas") == 2
+    pods = template(labels={"app": "web", "tier": "front"})
+    give(sim, "apply", replicaset_manifest(pods=pods))
+    relabel(sim, "pod", members(sim)[0].name, {"tier": "front"})
+
+    (found,) = await items(sim, "replicaset")
+    assert at(found, "status", "fullyLabeledReplicas") == 1
+    assert at(found, "status", "replicas") == 2
+
+
+@pytest.mark.asyncio
+async def test_a_pod_by_itself_shows_its_own_specification() -> None:
+    """Given an applied pod, its labels, annotations and image are its own, and it has
+    no owner."""
+    sim = SimCluster(nodes=1)
+    give(sim, "apply", pod_manifest(labels={"app": "solo"}))
+    raw = pod_manifest(labels={"app": "solo", "tier": "front"})
+    raw["spec"]["containers"][0]["image"] = "app:2"
+    give(sim, "apply", raw)
+    (found,) = await items(sim, "pod")
+
+    assert at(found, "metadata", "labels") == {"app": "solo", "tier": "front"}
+    assert at(found, "spec", "containers", 0, "image") == "app:2"
+    assert "ownerReferences" not in str(found["metadata"])

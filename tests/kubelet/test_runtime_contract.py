@@ -68,6 +68,20 @@ async def test_asking_twice_is_answered_twice_and_runs_once(harness: Harness) ->
     assert first.container_id == second.container_id
 
 
+async def test_a_pod_that_is_told_again_is_what_it_was_told_last(
+    harness: Harness,
+) -> None:
+    """A sandbox that is there keeps its address and what runs in it, and its
+    containers' images are those of the newest specification."""
+    await harness.start(template(SLEEPER))
+    (before,) = harness.ports.list()
+    harness.ports.start_sandbox(sandbox("u1", template(container(image="no-such:1"))))
+    assert (await harness.until(runtime.SandboxReady)).ip == before.ip
+    assert harness.ports.list() == (before,)
+    harness.ports.pull_image("u1", "web")
+    await harness.until(runtime.ImageFailed)
+
+
 async def test_removing_what_was_never_there_is_a_success(harness: Harness) -> None:
     """Rule 2."""
     harness.ports.stop_container("ghost", "web")

@@ -1,6 +1,7 @@
 """The lines of `get events`: which event of the log makes which line (spec 6.13)."""
 
 import msgspec
+import pytest
 
 from domain import catalogue, protocol
 from domain.events import Recorded
@@ -8,6 +9,7 @@ from domain.replicaset import ReplicaSetScaled
 from projections.cluster import Cluster
 from projections.happenings import Happening, Happenings, lines
 from tests.support.cluster import SimCluster, manifest
+from tests.workers.scenes import make, pod_manifest, replicaset_manifest, template
 from workers.intake import ReportInput
 
 
@@ -274,6 +276,52 @@ def test_a_dead_node_and_what_becomes_of_its_pods() -> None:
             f"Marking for deletion Pod default/{lost}",
         ),
     ]
+
+
+@pytest.mark.parametrize("how", ["heard again", "untainted"])
+def test_an_eviction_that_is_cancelled_is_told(how: str) -> None:
+    """Spec 4.6: given a pod that is to go after a while, when the reason is gone, then
+    it is told to stay; a pod that tolerates it for ever was never to go."""
+    sim = SimCluster(nodes=2)
+    for name, seconds in (("finite", 300), ("endless", None)):
+        tolerated: dict[str, object] = {"operator": "Exists", "effect": "NoExecute"}
+        if seconds is not None:
+            tolerated["tolerationSeconds"] = seconds
+        make(sim, pod_manifest(name, tolerations=[tolerated]))
+    at = sim.cluster.actual.pods["pod/default/finite"].node
+    if how == "untainted":
+        taint = {"key": "gpu", "effect": "NoExecute"}
+        sim.ask("node", at, "taint", {"taints": [taint]})
+        sim.run_for(100.0)
+        sim.ask("node", at, "taint", {"taints": []})
+    else:
+        sim.nodes[at].cut(sim.now)
+        sim.run_for(200.0)
+        sim.nodes[at].connect(sim.now)
+    sim.settle()
+
+    said = [line for line in told(sim) if line.reason == "TaintManagerEviction"]
+    assert [(x.type, x.source, x.kind, x.name, x.message) for x in said] == [
+        (
+            "Normal",
+            "taint-eviction-controller",
+            "Pod",
+            "finite",
+            "Cancelling deletion of Pod default/finite",
+        )
+    ]
+
+
+def test_a_pod_that_cannot_be_made_is_told_of_its_replicaset() -> None:
+    """Spec 3.9: FailedCreate, a warning, with the error behind `Error creating: `."""
+    sim = SimCluster(nodes=1)
+    make(sim, replicaset_manifest(pods=template(image=" app:1")))
+    (line,) = [line for line in told(sim) if line.kind == "ReplicaSet"]
+
+    failure = sim.cluster.desired.replicasets["replicaset/default/rs"].failure_message
+    assert (line.type, line.reason) == ("Warning", "FailedCreate")
+    assert line.message == f"Error creating: {failure}"
+    assert line.message.startswith('Error creating: Pod "rs-')
 
 
 def test_a_node_that_is_removed_is_told() -> None:

@@ -77,9 +77,10 @@ def replicasets_of(state: State, owner: Deployment) -> list[ReplicaSet]:
 
 
 def pods_of(state: State, replicaset: ReplicaSet) -> list[Pod]:
-    """Every pod that names the ReplicaSet as its owner."""
+    """Every pod that names this very ReplicaSet as its owner, not one before it."""
+    mine = (replicaset.key, replicaset.uid)
     pods = state.cluster.actual.pods.values()
-    return [each for each in pods if each.owner == replicaset.key]
+    return [each for each in pods if (each.owner, each.owner_uid) == mine]
 
 
 def is_available(state: State, pod: Pod) -> bool:

@@ -1,6 +1,6 @@
 """Safety of counts and of nodes: what is counted incrementally is what is there."""
 
-from domain import deployment, node, pod, replicaset
+from domain import deployment, node, pod, podspec, replicaset, times
 from domain.events import REPLICASET_CONTROLLER, Event, Recorded
 from projections import status
 from tests.properties.checking import (
@@ -194,8 +194,39 @@ class Eviction(Checker):
             self.reached += 1
             held = state.cluster.actual.pods[stream]
             since = self._lost.get(f"node/{held.node}")
+            taints = state.cluster.actual.nodes[held.node].node.taints
+            lost = since is not None and recorded.timestamp >= since + 300
+            if not lost and any(taint.effect == "NoExecute" for taint in taints):
+                self._by_taint(state, held, taints, recorded.timestamp, since)
+                return
             assert since is not None, "pods are evicted from lost nodes only"
             assert recorded.timestamp >= since + 300, "pods tolerate 300 seconds"
+
+    @staticmethod
+    def _by_taint(
+        state: State,
+        held: pod.Pod,
+        taints: tuple[podspec.Taint, ...],
+        now: float,
+        lost: float | None,
+    ) -> None:
+        """Spec 4.7: a user's taint evicts at once, or after what the pod tolerates,
+        counted from the first of the taints that it has."""
+        tolerated = state.cluster.desired.templates[held.template].template.spec
+        for taint in taints:
+            seconds = [
+                each.toleration_seconds
+                for each in tolerated.tolerations
+                if each.key == taint.key and each.effect == taint.effect
+            ]
+            if not seconds:
+                return
+            if seconds[0] is not None and taint.time_added is not None:
+                begun = times.parse(taint.time_added)
+                begun = begun if lost is None else min(begun, lost)
+                if now >= max(begun, held.scheduled_at) + seconds[0]:
+                    return
+        raise AssertionError(f"{held.name} tolerates the taints of its node for longer")
 
 
 class Silence(Checker):

@@ -88,6 +88,8 @@ class OnceOnly(Checker):
                 )
                 self._decided.add(event.answer.id)
         for answer in sim.said[self._seen :]:
+            if answer.id not in sim.store_answers:
+                continue  # a dry run: what it says is true of its moment only
             first = self._answers.get(answer.id)
             if first is None:
                 self._answers[answer.id] = answer

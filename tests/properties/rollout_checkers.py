@@ -96,7 +96,10 @@ class Victims(Checker):
             return
         victim = state.cluster.actual.pods[recorded.stream]
         held = state.cluster.desired.replicasets.get(victim.owner)
-        if held is None or not victim.ready:
+        owner = owner_of(state, victim.owner)
+        if owner is not None and owner.stage == deployment.DELETING:
+            return
+        if held is None or held.uid != victim.owner_uid or not victim.ready:
             return
         self.reached += 1
         active = [each for each in pods_of(state, held) if is_active(each)]
@@ -377,6 +380,8 @@ class History(Checker):
             return
         owner = state.cluster.desired.deployments.get(self._held.owner)
         if owner is None or owner.uid != self._held.owner_uid:
+            return
+        if owner.stage == deployment.DELETING:
             return
         self.reached += 1
         assert self._held.replicas == self._pods == 0, (

@@ -38,7 +38,9 @@ PATIENCE: Final = 2_000
 MORE_MAX: Final = 20
 """Steps after which what one input has caused does not come to an end."""
 
-Crash = Literal["before commit", "before saying"]
+Crash = Literal["before commit", "in commit", "before saying", "half said"]
+LOST: Final = ("before commit", "in commit")
+"""Crashes after which nothing of the step has happened."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -110,7 +112,7 @@ class SimCluster:
         self.watchers = watchers
         self.allocatable = allocatable or {"cpu": "4", "memory": "8Gi", "pods": "110"}
         self.store = MemoryStore()
-        self._log = MemoryLog(self.store)
+        self._log = self._open_log()
         self.events: list[Recorded] = []
         """The events of the log, as they were when they were committed."""
         self.store_answers: dict[str, protocol.Answer] = {}
@@ -142,26 +144,40 @@ class SimCluster:
         None where control crashed before it had said anything.
         """
         self.now = times.grid(self.now + TICK)
-        crash, self.crash_next = self.crash_next, None
-        if crash == "before commit":
+        done = self._take(inputs)
+        for _ in range(MORE_MAX):
+            if done is None or not done.more:
+                return done
+            self.now = times.grid(self.now + TICK)
+            done = self._take(())
+        raise AssertionError(f"one input causes more than {MORE_MAX} steps")
+
+    def _take(self, inputs: Sequence[Input]) -> Step | None:
+        """One step, which may be the one in which control crashes."""
+        crash, self.crash_next = self._next_crash(), None
+        if crash in LOST:
             self.state.watchers = ()  # what was not committed has not happened
         done = take_step(self.state, inputs, self.now)
-        if crash == "before commit":
+        if crash in LOST:
+            if crash == "in commit":
+                self._tear(done)
             self._restart(None)
             return None
         self._commit(done)
-        if crash == "before saying":
+        if crash == "half said":
+            self._say(done, half=True)
+        if crash is not None:
             self._restart(self.state.cluster)
             return None
         self._say(done)
-        for _ in range(MORE_MAX):
-            if not done.more:
-                return done
-            self.now = times.grid(self.now + TICK)
-            done = take_step(self.state, (), self.now)
-            self._commit(done)
-            self._say(done)
-        raise AssertionError(f"one input causes more than {MORE_MAX} steps")
+        return done
+
+    def _next_crash(self) -> Crash | None:
+        """How this step ends, where it does not end well."""
+        return self.crash_next
+
+    def _tear(self, done: Step) -> None:
+        """The store was writing this step when control was killed: nothing of it."""
 
     def crash_control(self) -> None:
         """The process is killed and started again: only the log is left."""
@@ -171,7 +187,7 @@ class SimCluster:
         self.restarts += 1
         self.now = times.grid(self.now + TICK)
         self._log.close()
-        self._log = MemoryLog(self.store)
+        self._log = self._open_log()
         self.state = WatchedState(self.settings, self.watchers)
         loading.load(self.state, self._log)
         self.state.wake(self.now)
@@ -179,6 +195,9 @@ class SimCluster:
             for watcher in self.watchers:
                 watcher.after_restart(self, before)
         self._announce()
+
+    def _open_log(self) -> MemoryLog:
+        return MemoryLog(self.store)
 
     def _announce(self) -> None:
         """As control does when it starts: every node is told to ask for its list."""
@@ -192,19 +211,7 @@ class SimCluster:
             self._assign(name, told)
 
     def _commit(self, done: Step) -> None:
-        self._log.append(
-            [
-                Row(
-                    recorded.position,
-                    recorded.stream,
-                    recorded.version,
-                    recorded.event.TOPIC,
-                    catalogue.encode(recorded),
-                )
-                for recorded in done.events
-            ],
-            [Tracking(*item) for item in done.tracking.items()],
-        )
+        self._append(done)
         for recorded in done.events:
             event = recorded.event
             if isinstance(event, command.CommandAccepted | command.CommandRejected):
@@ -216,14 +223,22 @@ class SimCluster:
         for watcher in self.watchers:
             watcher.after_step(self, done)
 
-    def _say(self, done: Step) -> None:
-        self.said += [answer for _, answer in done.answers]
-        for name, assignment in done.assignments.items():
-            self._assign(name, assignment)
-        for reply, answer in done.syncs:
+    def _append(self, done: Step) -> None:
+        self._log.append(*rows_of(done))
+
+    def _say(self, done: Step, *, half: bool = False) -> None:
+        """In the order of workers/control.py; only the first half if `half`."""
+        count = len(done.answers) + len(done.syncs) + len(done.assignments)
+        rest = (count + 1) // 2 if half else count
+        self.said += [answer for _, answer in done.answers[:rest]]
+        rest -= len(done.answers)
+        for reply, answer in done.syncs[: max(rest, 0)]:
             name, _, attempt = reply.partition("|")
             if self.nodes[name].connected:
                 self.nodes[name].replies.append((int(attempt), _encode(answer)))
+        rest -= len(done.syncs)
+        for name, assignment in [*done.assignments.items()][: max(rest, 0)]:
+            self._assign(name, assignment)
 
     def _assign(self, name: str, assignment: protocol.Assignment) -> None:
         node = self.nodes.get(name)
@@ -285,23 +300,27 @@ class SimCluster:
 
     def add_node(self, allocatable: dict[str, str] | None = None) -> SimNode:
         """A new node that has just started."""
-        node = SimNode(f"worker-{len(self.nodes) + 1}", allocatable or self.allocatable)
+        name = f"worker-{len(self.nodes) + 1}"
+        node = self._new_node(name, allocatable or self.allocatable)
         self.nodes[node.name] = node
         node.connect(self.now)
         return node
+
+    def _new_node(self, name: str, allocatable: dict[str, str]) -> SimNode:
+        return SimNode(name, allocatable)
 
     def pump(self) -> bool:
         """Every message that is on a wire is delivered, or meets its fault.
 
         Returns whether there was one.
         """
-        inputs: list[Input] = []
+        inputs: list[Input] = self._other_inputs()
         moved = False
         for name, node in self.nodes.items():
-            for attempt, request in self._fates(node.syncs):
+            for attempt, request in self._fates(node.syncs, "sync"):
                 reply = f"{name}|{attempt}"
                 inputs.append(SyncInput(node=name, data=request, reply=reply))
-            reports = self._fates(node.up)
+            reports = self._fates(node.up, "report")
             inputs += [ReportInput(node=name, data=data) for data in reports]
         if self.faults is not None:
             self.faults.shuffle(inputs)
@@ -309,10 +328,10 @@ class SimCluster:
             moved = True
             self.step(*inputs)
         for node in self.nodes.values():
-            for attempt, data in self._fates(node.replies):
+            for attempt, data in self._fates(node.replies, "list"):
                 moved = True
                 node.answer_sync(self.now, attempt, data)
-            for data in self._fates(node.down):
+            for data in self._fates(node.down, "assignment"):
                 moved = True
                 node.assign(self.now, data)
         return moved
@@ -321,7 +340,11 @@ class SimCluster:
         """Wires are good again; what was lost on them stays lost."""
         self.faults = None
 
-    def _fates(self, wire: list[Any]) -> list[Any]:
+    def _other_inputs(self) -> list[Input]:
+        """What arrives besides the words of nodes."""
+        return []
+
+    def _fates(self, wire: list[Any], _what: str) -> list[Any]:
         """What arrives of a wire's messages; what is delayed stays on it."""
         if self.faults is None:
             arrived = wire[:]
@@ -386,7 +409,7 @@ class SimCluster:
             node.tick(self.now)
         if moved or any(node.up or node.syncs for node in self.nodes.values()):
             return
-        wakes = [node.wake for node in self.nodes.values() if node.alive]
+        wakes = [node.next_at for node in self.nodes.values() if node.alive]
         alarm = self.state.timers.next_at()
         wakes += [alarm] if alarm is not None else []
         self.now = times.grid(max(self.now + TICK, min([end, *wakes])))
@@ -416,6 +439,21 @@ class SimCluster:
     def of(self, kind: type[Event], since: int = 0) -> list[Recorded]:
         """The events of a kind after position `since`."""
         return [each for each in self.events[since:] if isinstance(each.event, kind)]
+
+
+def rows_of(done: Step) -> tuple[list[Row], list[Tracking]]:
+    """What a step commits, as workers/control.py hands it to the store."""
+    rows = [
+        Row(
+            recorded.position,
+            recorded.stream,
+            recorded.version,
+            recorded.event.TOPIC,
+            catalogue.encode(recorded),
+        )
+        for recorded in done.events
+    ]
+    return rows, [Tracking(*item) for item in done.tracking.items()]
 
 
 def _is_bookkeeping(recorded: Recorded) -> bool:

@@ -79,6 +79,11 @@ class SimNode:
         self.wake = agent.NEVER
         self.agent = self._new_agent()
 
+    @property
+    def next_at(self) -> float:
+        """When something is due here."""
+        return self.wake
+
     # --- life -----------------------------------------------------------------------
 
     def boot(self, now: float) -> None:
