@@ -290,12 +290,19 @@ def _timed(taint: podspec.Taint, node: Node, now: float) -> podspec.Taint:
 
 
 def register(
-    node: Node | None, *, boot_id: str, info: NodeInfo, uid: str
+    node: Node | None, *, boot_id: str, info: NodeInfo, uid: str, former: int = 0
 ) -> list[Event]:
     """The events of a sync: a new node, a new incarnation of a known one, a changed
-    description, or none when this boot has said the same before (rule 2)."""
+    description, or none when this boot has said the same before (rule 2).
+
+    `former` is the last incarnation of a node of this name that was removed: numbers
+    go on behind it, or reports of its former life would be believed.
+    """
     if node is None:
-        return [NodeRegistered(uid=uid, boot_id=boot_id, incarnation=1, info=info)]
+        first = NodeRegistered(
+            uid=uid, boot_id=boot_id, incarnation=former + 1, info=info
+        )
+        return [first]
     if node.boot_id != boot_id:
         return [
             NodeChanged(boot_id=boot_id, incarnation=node.incarnation + 1, info=info)

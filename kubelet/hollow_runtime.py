@@ -236,7 +236,8 @@ class HollowPods:
                 state = self._state(fact.uid, fact.container)
                 if state is None or state.attempt != fact.attempt:
                     return False
-                if state.starting:  # killed before it ran: it starts, then it ends
+                if state.starting:  # killed before it ran: it starts now, then it ends
+                    self._plan(now, self._started(fact.uid, fact.container, state, now))
                     self._plan(now, fact)
                     return False
                 ran, state.running = state.running, False

@@ -113,6 +113,8 @@ class Actual:
         """Pods that nobody owns."""
         self.stranded: dict[str, None] = {}
         """Pods whose node is not there any more."""
+        self.former_incarnations: dict[str, int] = {}
+        """The last incarnation of each node that was removed."""
         self.ended: dict[str, None] = {}
         """Pods that are Succeeded or Failed and still listed."""
         self.relabelled: dict[str, None] = {}
@@ -336,6 +338,7 @@ class Actual:
             return
         if held is None:
             held = self.nodes[name] = NodeUse(after)
+            self.former_incarnations.pop(name, None)
             self.node_list.append(held)
             self._readmit(held)
         else:
@@ -357,6 +360,7 @@ class Actual:
 
     def _forget(self, held: NodeUse) -> None:
         del self.nodes[held.name]
+        self.former_incarnations[held.name] = held.node.incarnation
         self.node_list.remove(held)
         for key in held.pods:
             self.stranded[key] = None

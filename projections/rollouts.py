@@ -301,6 +301,8 @@ class Rollouts:
                 reason="NewReplicaSetCreated",
                 message=f'Created new replica set "{held.name}"',
                 now=recorded.timestamp,
+                # The deadline counts from the start of its own revision.
+                always=True,
             )
 
     def _start(
@@ -329,10 +331,15 @@ class Rollouts:
                 origin=_origin(request, last),
             )
         )
+        # What comes is measured against the start of the revision, when none of its
+        # pods were there: Kubernetes sees that moment too, between two writes.
+        rollout.status = status.deployment_status(self._desired, self._actual, owner)
         progressing = rollout.condition(PROGRESSING)
         if progressing is None:
             self._found(owner, rollout, event.replicaset, now)
-        elif progressing.reason != "NewReplicaSetCreated":
+        elif (
+            progressing.reason != "NewReplicaSetCreated" or progressing.updated_at < now
+        ):
             # A former template that runs again is progress in itself.
             text = "{} is progressing."
             self._progressing(owner, rollout, "ReplicaSetUpdated", text, now, True)

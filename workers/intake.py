@@ -228,7 +228,11 @@ def _sync(state: State, outbox: Outbox, item: SyncInput) -> None:
     known = use.node if use else None
     stream = names.node_key(item.node)
     for event in node.register(
-        known, boot_id=request.boot_id, info=request.node, uid=state.uid_after(0)
+        known,
+        boot_id=request.boot_id,
+        info=request.node,
+        uid=state.uid_after(0),
+        former=state.cluster.actual.former_incarnations.get(item.node, 0),
     ):
         state.emit(stream, event, actor=events.node_actor(item.node), cause=0)
     if known is None or known.boot_id != request.boot_id:
@@ -332,7 +336,10 @@ def _report(state: State, outbox: Outbox, item: ReportInput) -> None:
 
 def _is_behind(state: State, name: str, report: Report) -> bool:
     """The node has not followed what it was told some time ago: that was lost."""
-    told, at = state.chain.get(name, (-1, state.now))
+    if name not in state.chain:
+        # It was told nothing since this writer's start, not even that it should ask.
+        return True
+    told, at = state.chain[name]
     return report.position != told and state.now - at > state.settings.lag_max
 
 
