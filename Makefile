@@ -72,6 +72,18 @@ bench: install-dev ## measure, and print the table
 mutants: install-dev ## seed known bugs one by one; print which test catches each
 	@$(BIN)/python tests/properties/mutants.py
 
+# How many seeds, from which one on (a new one each time), or a single one.
+SEEDS ?= 100
+SIMULATE = --seeds $(SEEDS) $(if $(START),--start $(START)) $(if $(SEED),--seed $(SEED))
+
+.PHONY: simulate
+simulate: install-dev ## faults of every kind from a seed; SEEDS=1000 START=0, or SEED=7
+	@$(BIN)/python -m tests.simulation.run $(SIMULATE)
+
+.PHONY: perturb
+perturb: install-dev ## a fault at every single point of small stories; compare the ends
+	@$(BIN)/python -m tests.simulation.perturbation
+
 .PHONY: install
 install: $(RUNTIME) ## only install, into .venv
 

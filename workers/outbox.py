@@ -184,7 +184,10 @@ class Outbox:
 
     def _full_list(self, node: str) -> SyncReply:
         state = self._state
-        use = state.cluster.actual.nodes[node]
+        use = state.cluster.actual.nodes.get(node)
+        if use is None:
+            why = f"node {node} was deleted in the same moment: sync again"
+            return SyncReply(position=0, incarnation=0, error=why)
         changes = _Changes()
         for key in use.pods:
             held = state.cluster.actual.pods[key]

@@ -4,8 +4,9 @@
    no choice of its own. What it emits marks what must be looked at next.
 2. Every event names its cause: the position that made its object dirty (S14).
 3. Where desired equals actual nothing is emitted: an idle cluster writes nothing.
-4. Pods are ended before others are created, so that a rollout's pods never exceed its
-   surge, not even between two events of a step (S7).
+4. Pods are ended before a Deployment is looked at, so that it never counts on pods that
+   are to go (S6), and before others are created, so that a rollout's pods never exceed
+   its surge, not even between two events of a step (S7).
 """
 
 from domain import (
@@ -30,14 +31,14 @@ from workers.state import State
 def run(state: State, bound: int) -> bool:
     """Plans for what is dirty until nothing is, or `bound` events were made.
 
-    Returns whether something is left. Deployments come before ReplicaSets and these
-    before placement, so that a step sees a wish through to its pods' nodes.
+    Returns whether something is left. Ending comes before rollouts, these before
+    creating, and that before placement: a step sees a wish through to its pods' nodes.
     """
     while len(state.events) < bound:
-        if state.dirty_deployments:
-            reconcile_deployment(state, *state.dirty_deployments.pop())
-        elif state.dirty_replicasets:
+        if state.dirty_replicasets:
             _end_first(state, *state.dirty_replicasets.pop())
+        elif state.dirty_deployments:
+            reconcile_deployment(state, *state.dirty_deployments.pop())
         elif state.lacking:
             reconcile_replicaset(state, *state.lacking.pop())
         elif state.place_cause and state.cluster.actual.waiting:
@@ -105,6 +106,9 @@ def _carry_out(
             revision=found.revision, replicaset=new.name
         )
         emit(owner.key, started)
+    if _waits_anew(new, found.configure):
+        # What is available was counted before: look again before anything shrinks.
+        return
     for write in found.scale:
         emit(
             write.key,
@@ -125,6 +129,15 @@ def _carry_out(
     if found.stalled:
         stalled = deployment.RolloutStalled(revision=_revision(state, owner))
         state.emit(owner.key, stalled, actor=events.TIMER, cause=cause)
+
+
+def _waits_anew(
+    new: ReplicaSet | None, configure: rollout.ConfigureReplicaSet | None
+) -> bool:
+    """The new ReplicaSet's minReadySeconds has just been changed."""
+    if new is None or configure is None:
+        return False
+    return new.min_ready_seconds != configure.min_ready_seconds
 
 
 def _revision(state: State, owner: Deployment) -> int:

@@ -11,11 +11,8 @@
 4. Rolling update: the new one grows into the surge; then old ones shrink, those that
    are not available first, as far as availability can be spared (spec 2.7).
 5. Recreate: nothing new before every old pod is gone or terminal (spec 2.10).
-6. A deadline that passes changes the condition and nothing else (spec 2.12).
-
-The sizes, statuses and conditions come in as facts; nothing is remembered here. Facts
-may keep `progressing` without a deadline too: Kubernetes shows no condition then, but
-`completed` is told once by it all the same.
+6. A deadline that passes changes the condition and nothing else (spec 2.12). Without
+   one Kubernetes shows no condition; facts keep it, so that completion is told once.
 """
 
 from collections.abc import Iterable, Sequence
@@ -310,7 +307,10 @@ def _bookkeeping(
             found = _condition(found, "Unknown", RESUMED, now, resumed=True)
     if new is None:
         return found
-    target = max(history.next_revision(each.revision for each in old), new.revision)
+    # No number is used twice, also when the ReplicaSet that had it was deleted (I4).
+    used = [each.revision for each in old]
+    used += [deployment.revision] * (deployment.revision > new.revision)
+    target = max(history.next_revision(used), new.revision)
     if target > new.revision:
         former = history.extended(new.revision_history, new.revision)
         revise = ReviseReplicaSet(key=new.key, revision=target, history=former)

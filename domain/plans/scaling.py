@@ -186,7 +186,9 @@ def _in_proportion(
     for each in order:
         rest = add - added
         share = fraction(wish, each) if add != 0 and rest != 0 else 0
-        share = min(share, rest) if add > 0 else max(share, rest)
+        # A size that a user gave a ReplicaSet by hand may ask for the other direction,
+        # which would carry the sum beyond the surge (S7).
+        share = max(0, min(share, rest)) if add > 0 else min(0, max(share, rest))
         sizes.append(each.replicas + share)
         added += share
     sizes[0] = max(0, sizes[0] + add - added)

@@ -263,7 +263,8 @@ class Proportion(Checker):
             if owner.replicas == 0:
                 share = -each.replicas
             rest = add - added
-            share = min(share, rest) if add > 0 else max(share, rest)
+            # A size that a user gave by hand may ask for the other direction.
+            share = max(0, min(share, rest)) if add > 0 else min(0, max(share, rest))
             share = share if add and rest else 0
             shares[each.key] = each.replicas + share
             added += share

@@ -1,0 +1,190 @@
+"""What must hold when faults have stopped: replays, answers, ends of rollouts."""
+
+from collections import Counter
+from typing import Any, Final
+
+import msgspec
+
+from adapters.memory_log import MemoryLog, MemoryStore
+from domain import catalogue, deployment, names
+from domain.events import Recorded
+from projections.cluster import Cluster
+from tests.properties.checking import Checker, template_of
+from tests.properties.log_checkers import compare
+from tests.simulation.hollow_node import HollowNode
+from tests.simulation.world import World
+from tests.support.cluster import SimCluster
+from workers import loading
+from workers.state import State
+
+Sizes = dict[str, dict[bytes, int]]
+
+
+def sizes(sim: SimCluster) -> Sizes:
+    """The pods that each Deployment runs, by template."""
+    found: Sizes = {}
+    for key, owner in sim.cluster.desired.deployments.items():
+        counts: Counter[bytes] = Counter()
+        for held in sim.cluster.desired.replicasets_of(owner):
+            counts[template_of(sim.state, held)] += held.replicas
+        found[key] = {text: count for text, count in counts.items() if count}
+    return found
+
+
+class SameAgain(Checker):
+    """I13: a replay of the stored log comes to the same state, bit for bit."""
+
+    id = "I13"
+
+    def at_rest(self, sim: SimCluster) -> None:
+        """Replays the log in one go, without knowing where its steps ended."""
+        again = Cluster()
+        for row in sim.log:
+            again.fold(catalogue.decode(*row))
+        again.settle()
+        self.reached += 1
+        compare(again, sim.cluster)
+
+
+class CrashChangesNothing(Checker):
+    """I14: a crash at rest is followed by the same rest."""
+
+    id = "I14"
+    kind = "liveness"
+
+    def at_rest(self, sim: SimCluster) -> None:
+        """Kills control and compares what runs."""
+        before = sizes(sim), set(sim.cluster.actual.pods)
+        sim.crash_control()
+        sim.settle()
+        self.reached += 1
+        assert (sizes(sim), set(sim.cluster.actual.pods)) == before
+
+
+class Answered(Checker):
+    """L2: every command ends in an answer that can be looked up by its id."""
+
+    id = "L2"
+    kind = "liveness"
+
+    def at_rest(self, sim: SimCluster) -> None:
+        """Looks up every command that was ever sent."""
+        if not isinstance(sim, World):
+            return
+        streams = [names.command_key(id_) for id_ in sim.submitted]
+        found = loading.answers(sim._log, streams)
+        said = {answer.id for answer in sim.said}
+        for id_ in sim.submitted:
+            self.reached += 1
+            assert names.command_key(id_) in found, f"{id_} was never answered"
+            assert id_ in said, f"{id_} was decided, and nobody was told"
+
+
+class RolloutsEnd(Checker):
+    """L3: a rollout ends complete, or stalls, and not before its deadline."""
+
+    id = "L3"
+    kind = "liveness"
+
+    def after(self, state: State, recorded: Recorded, /) -> None:
+        """A stall comes when the deadline has passed since the last progress."""
+        if not isinstance(recorded.event, deployment.RolloutStalled):
+            return
+        owner = state.cluster.desired.deployments[recorded.stream]
+        deadline = owner.spec.progress_deadline_seconds
+        assert deadline is not None, "who has no deadline does not stall"
+        begun = [owner.created_at]
+        rolled = state.cluster.rollouts.by_key[owner.key].revisions
+        begun += [rolled[-1].started_at] if rolled else []
+        started = max(begun)
+        assert recorded.timestamp >= started + deadline, "it stalls before its deadline"
+
+    def at_rest(self, sim: SimCluster) -> None:
+        """Everything that could be completed is."""
+        for key, owner in sim.cluster.desired.deployments.items():
+            if owner.spec.paused:
+                continue
+            self.reached += 1
+            last = sim.cluster.rollouts.by_key[key].revisions[-1]
+            assert last.completed, f"the rollout of {key} has not ended"
+
+
+class SetAside(Checker):
+    """L5: an event that cannot be read is set aside, and blocks nothing."""
+
+    id = "L5"
+    kind = "liveness"
+
+    def at_rest(self, sim: SimCluster) -> None:
+        """Replays the log with one answer in a form that nobody knows."""
+        store = MemoryStore()
+        log = MemoryLog(store)
+        rows = list(sim.log)
+        asked = [n for n, row in enumerate(rows) if row.stream.startswith("command/")]
+        if not asked:
+            return
+        which = asked[len(asked) // 2]
+        rows[which] = rows[which]._replace(topic="command.unknown.v9")
+        log.append(rows)
+        state = State(sim.settings)
+        loading.load(state, log)
+        self.reached += 1
+        assert state.counters == {"events_unreadable": 1}, "it is counted"
+        assert state.cluster.position == len(rows), "the others were read"
+        compare(state.cluster, sim.cluster)
+
+
+class NothingLeft(Checker):
+    """L4: nothing runs on a node but what its kubelet knows of."""
+
+    id = "L4"
+    kind = "liveness"
+
+    def at_rest(self, sim: SimCluster) -> None:
+        """Compares the sandboxes with the pods."""
+        for node in sim.nodes.values():
+            if not isinstance(node, HollowNode):
+                continue
+            there = {found.uid for found in node.hollow.list()}
+            known = {uid for uid, held in node.pods.items() if held.said != "failed"}
+            self.reached += bool(known)
+            assert there == known, f"{node.name} runs {there ^ known} unknown to it"
+
+
+class PathForgotten(Checker):
+    """L7: the state is the one that the last wishes alone would have reached."""
+
+    id = "L7"
+    kind = "liveness"
+
+    def at_rest(self, sim: SimCluster) -> None:
+        """Asks an empty cluster for what is wanted now."""
+        fresh = SimCluster(0, healthy=False)
+        fresh.add_node({"cpu": "500", "memory": "500Gi", "pods": "1000"})
+        for owner in sim.cluster.desired.deployments.values():
+            fresh.ask("deployment", owner.name, "create", {"manifest": manifest(owner)})
+        fresh.settle()
+        self.reached += bool(sim.cluster.desired.deployments)
+        assert sizes(fresh) == sizes(sim), "the path is not forgotten"
+
+
+def manifest(owner: deployment.Deployment) -> dict[str, Any]:
+    """What a user would write to have this Deployment."""
+    spec = msgspec.to_builtins(owner.spec)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": owner.name},
+        "spec": {key: value for key, value in spec.items() if value is not None},
+    }
+
+
+SUITE: Final[tuple[type[Checker], ...]] = (
+    Answered,
+    RolloutsEnd,
+    SetAside,
+    NothingLeft,
+    PathForgotten,
+    SameAgain,
+    CrashChangesNothing,
+)

@@ -1,0 +1,136 @@
+"""Runs a plan: its actions, then rest; what it came to, and what was reached."""
+
+import time
+import traceback
+from collections.abc import Sequence
+
+import msgspec
+
+from kubelet.hollow_runtime import HollowSettings
+from tests.properties import checkers
+from tests.properties.checking import Checker
+from tests.simulation import actions, final_checkers, properties, system_checkers
+from tests.simulation.workload import Plan
+from tests.simulation.world import REDELIVERY, World
+from tests.support.cluster import START, manifest, rolling
+from workers.state import Settings
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run came to. `failure` is empty where nothing was violated."""
+
+    seed: int
+    failure: str = ""
+    where: str = ""
+    """The last lines of the trace of a failure."""
+    simulated: float = 0.0
+    seconds: float = 0.0
+    """Of real time."""
+    events: int = 0
+    steps: int = 0
+    restarts: int = 0
+    commands: int = 0
+    injected: dict[str, int] = {}
+    delivered: dict[str, int] = {}
+    reached: dict[str, int] = {}
+
+
+def suite() -> list[Checker]:
+    """New checkers of every property, safety first, the one that waits last."""
+    known = checkers.suite()
+    safety = [each() for each in system_checkers.SUITE]
+    final = [each() for each in final_checkers.SUITE]
+    return [*known[:-1], *safety, *final, known[-1]]
+
+
+def build(plan: Plan) -> World:
+    """The plan's world, with every checker looking on."""
+    return World(
+        plan.nodes,
+        allocatable=plan.allocatable,
+        settings=Settings(events_per_step=plan.events_per_step),
+        hollow=plan.hollow,
+        watchers=suite(),
+    )
+
+
+def run(plan: Plan) -> Outcome:
+    """Carries out every action, heals everything, and lets the checkers look on."""
+    started = time.perf_counter()
+    world: World | None = None
+    failure, where = "", ""
+    try:
+        world = build(plan)
+        for action in plan.actions:
+            actions.carry_out(world, action)
+        rest(world)
+    except Exception as error:
+        failure = f"{type(error).__name__}: {str(error).splitlines()[0:1]}"
+        trace = traceback.extract_tb(error.__traceback__)[-6:]
+        where = " ← ".join(
+            f"{each.name} ({each.filename.rsplit('/', 1)[-1]}:{each.lineno})"
+            for each in reversed(trace)
+        )
+    if world is None:
+        return Outcome(seed=plan.seed, failure=failure, where=where)
+    return Outcome(
+        seed=plan.seed,
+        failure=failure,
+        where=where,
+        simulated=world.now - START,
+        seconds=time.perf_counter() - started,
+        events=len(world.log),
+        steps=len(world.steps),
+        restarts=world.restarts,
+        commands=len(world.submitted),
+        injected=dict(world.injected),
+        delivered=dict(world.delivered),
+        reached=properties.reached(_all(world)),
+    )
+
+
+def _all(world: World) -> Sequence[Checker]:
+    return [each for each in world.watchers if isinstance(each, Checker)]
+
+
+def rest(world: World) -> None:
+    """Faults stop; users take back their taints; then liveness is due."""
+    world.calm()
+    world.crash_next = None
+    while world.unanswered:  # what is on its way arrives, and may be a taint
+        world.round(world.now + REDELIVERY)
+    for name, use in [*world.cluster.actual.nodes.items()]:
+        if use.node.taints:
+            world.ask("node", name, "taint", {"taints": []})
+    for key in [*world.cluster.actual.nodes]:
+        if key not in world.nodes:
+            world.ask("node", key, "delete")
+    checkers.rest(world)
+
+
+def ratio() -> tuple[float, float]:
+    """Simulated seconds for one of real time: 5 nodes, 30 pods, nothing looks on.
+
+    An hour with a rolling update every ten minutes; then an hour of idleness.
+    """
+    found = []
+    for changes in (6, 0):
+        world = World(
+            5,
+            allocatable={"cpu": "4", "memory": "8Gi", "pods": "110"},
+            settings=Settings(),
+            hollow=HollowSettings(ready_delay=(0.5, 2.0), stop_delay=(0.1, 1.0)),
+            watchers=(),
+        )
+        wish = manifest("web", "app:0", 30, strategy=rolling("25%", "25%"))
+        world.submit("deployment", "web", "create", {"manifest": wish})
+        world.settle()
+        assert len(world.cluster.actual.pods) == 30, "thirty pods run"
+        begun, started = time.perf_counter(), world.now
+        for number in range(max(changes, 1)):
+            if changes:
+                images = {"images": {"main": f"app:{number + 1}"}}
+                world.submit("deployment", "web", "set-image", images)
+            world.run_for(3_600.0 / max(changes, 1))
+        found.append((world.now - started) / (time.perf_counter() - begun))
+    return found[0], found[1]

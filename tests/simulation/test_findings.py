@@ -1,0 +1,105 @@
+"""What the simulator has found, each as the shortest story that shows it."""
+
+from typing import Any
+
+import pytest
+
+from domain import deployment
+from kubelet.hollow_runtime import HollowPods, HollowSettings
+from kubelet.runtime import ContainerExited, Sandbox
+from tests.support.cluster import SimCluster, manifest
+from workers.decisions import Target
+from workers.intake import SyncInput
+
+
+def create(sim: SimCluster, **spec: Any) -> None:
+    """A Deployment of three pods, at rest."""
+    sim.ask("deployment", "web", "create", {"manifest": manifest("web", **spec)})
+    sim.settle()
+
+
+def test_a_node_that_was_deleted_begins_a_new_incarnation() -> None:
+    """S8: reports of before the deletion are not taken for new ones, and those of
+    after it are accepted by the store (spec 4.5; B8)."""
+    sim = SimCluster(2)
+    create(sim)
+    former = sim.nodes["worker-1"].agent.incarnation
+
+    sim.ask("node", "worker-1", "delete")
+    sim.nodes["worker-1"].boot(sim.now)
+    sim.settle()
+
+    assert sim.nodes["worker-1"].agent.incarnation > former
+    assert sim.cluster.actual.nodes["worker-1"].ready
+
+
+def test_a_rollout_does_not_stall_in_the_step_that_begins_it() -> None:
+    """L3: the deadline of a new template begins with it (spec 2.12; B9)."""
+    sim = SimCluster(3)
+    sim.broken.add("app:bad")
+    create(sim, progressDeadlineSeconds=60)
+    for image in ("app:bad", "app:worse"):
+        sim.broken.add(image)
+        begun = len(sim.events)
+        images = {"images": {"main": image}}
+        target = Target(
+            namespace="default", kind="deployment", name="web", verb="set-image"
+        )
+        sim.jump(70.0)
+        sim.step(sim.command_input(target, images))
+        stalled = sim.of(deployment.RolloutStalled, begun)
+
+        assert not stalled, "it has not had its sixty seconds"
+
+
+@pytest.mark.timeout(20)
+def test_hollow_kill_while_starting_ends() -> None:
+    """A container that is killed while it starts has started and then ended (B10)."""
+    pods = HollowPods("worker-1", HollowSettings(start_delay=(2.0, 2.0)))
+    sim = SimCluster(1)
+    create(sim)
+    held = next(iter(sim.cluster.actual.pods.values()))
+    spec = sim.cluster.desired.templates[held.template].template.spec
+    pods.start_sandbox(
+        0.0, Sandbox(uid="u", namespace="default", name="p", node="n", spec=spec)
+    )
+    pods.start_container(0.0, "u", "main", 0)
+
+    pods.kill_container(1.0, "u", "main")
+    seen = [*pods.observe(1.0), *pods.observe(10.0)]
+
+    assert sum(isinstance(fact, ContainerExited) for fact in seen) == 1
+
+
+def test_lost_announcement_is_noticed() -> None:
+    """L1: what a crash has kept from being said is said in the end, also where the
+    announcement of the next start is lost (B11)."""
+    sim = SimCluster(3)
+    target = Target(namespace="default", kind="deployment", name="web", verb="create")
+    sim.crash_next = "before saying"
+
+    sim.step(sim.command_input(target, {"manifest": manifest("web")}))
+    for node in sim.nodes.values():
+        node.down.clear()
+    sim.run_for(120.0)
+
+    assert all(held.ready for held in sim.cluster.actual.pods.values())
+    assert sum(len(node.pods) for node in sim.nodes.values()) == 3
+
+
+def test_sync_and_delete_in_one_step() -> None:
+    """A node that asks for its list and is deleted in the same step costs no more than
+    its next question (B18)."""
+    sim = SimCluster(2)
+    node = sim.nodes["worker-1"]
+    node.connect(sim.now)
+    attempt, request = node.syncs.pop()
+    target = Target(namespace="default", kind="node", name="worker-1", verb="delete")
+
+    sim.step(
+        SyncInput(node="worker-1", data=request, reply=f"worker-1|{attempt}"),
+        sim.command_input(target, {}),
+    )
+    sim.settle()
+
+    assert sim.cluster.actual.nodes["worker-1"].ready, "it has asked again"

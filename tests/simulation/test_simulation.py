@@ -1,0 +1,99 @@
+"""The simulator in the suite: new seeds in every run, and those that failed once."""
+
+import secrets
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.simulation import actions, properties, run, shrink, simulate, workload
+from tests.simulation.simulate import Outcome
+
+NEW: Final = 25
+SEEDS: Final = Path(__file__).with_name("seeds.txt")
+
+
+def once_failing() -> list[int]:
+    """The seeds of seeds.txt."""
+    lines = SEEDS.read_text().splitlines()
+    return [int(line.split()[0]) for line in lines if line and line[0] != "#"]
+
+
+@pytest.mark.parametrize("seed", once_failing())
+def test_what_failed_once_holds(seed: int) -> None:
+    """A seed that has shown a bug is run for ever."""
+    found = run.outcome(seed)
+
+    assert not found.failure, f"{found.failure}\n{run.replay_command(seed)}"
+
+
+def test_new_seeds_hold() -> None:
+    """Every run looks at worlds that nobody has seen; a failure says how to replay."""
+    first = secrets.randbits(31)
+
+    for seed in range(first, first + NEW):
+        found = run.outcome(seed)
+
+        assert not found.failure, run.explain(found)
+
+
+def test_equal_seeds_make_equal_runs() -> None:
+    """One seed decides everything: two runs come to the same log, byte for byte."""
+    for seed in (3, 4):
+        first, second = (simulate.build(workload.plan(seed)) for _ in range(2))
+
+        for world in (first, second):
+            for action in workload.plan(seed).actions:
+                actions.carry_out(world, action)
+
+        assert first.log == second.log
+        assert len(first.log) > 50, "something has happened"
+
+
+def test_every_property_has_a_checker_or_a_twin() -> None:
+    """S1 to S16, I1 to I14 and L1 to L7 are all looked after."""
+    wanted = [f"S{n}" for n in range(1, 17)]
+    wanted += [f"I{n}" for n in range(1, 15)]
+    wanted += [f"L{n}" for n in range(1, 8)]
+
+    assert [*properties.PROPERTIES] == wanted
+    assert [id_ for id_, kinds in properties.PROPERTIES.items() if not kinds] == ["S16"]
+    known = {kind for kinds in properties.PROPERTIES.values() for kind in kinds}
+    assert known <= {type(each) for each in simulate.suite()}, "they all look on"
+
+
+def test_time_runs_a_thousand_times_faster() -> None:
+    """A cluster of 5 nodes and 30 pods is simulated far faster than it would run.
+
+    The bound is a tenth of what `make simulate` asks for, for machines that are busy.
+    """
+    rolling, idle = simulate.ratio()
+
+    assert min(rolling, idle) > run.RATIO / 10
+
+
+def test_an_unreached_guard_is_named() -> None:
+    """A property that nothing has reached is said to be so."""
+    nothing = Outcome(seed=0, reached={"S1 DenseLog": 0, "S2 AtomicSteps": 3})
+
+    missing = run.unreached([nothing])
+
+    assert "S1 DenseLog" in missing
+    assert "S1" in missing
+    assert "S2" not in missing
+
+
+def test_a_failing_plan_is_made_short() -> None:
+    """Delta debugging leaves the actions that a failure needs, and no other."""
+    plan = workload.plan(5)
+    needed = {plan.actions[3].kind, plan.actions[-2].kind}
+
+    def fails(candidate: workload.Plan) -> bool:
+        return needed <= {action.kind for action in candidate.actions}
+
+    short = shrink.shrink(plan, fails)
+
+    assert {action.kind for action in short.actions} == needed
+    assert len(short.actions) == len(needed)
+    assert all(action.wait == 0.0 for action in short.actions), "no wait is needed"
+    assert short.actions[0].kind in shrink.story(short)
