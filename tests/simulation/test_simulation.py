@@ -9,7 +9,7 @@ import pytest
 from tests.simulation import actions, properties, run, shrink, simulate, workload
 from tests.simulation.simulate import Outcome
 
-NEW: Final = 25
+NEW: Final = 10
 SEEDS: Final = Path(__file__).with_name("seeds.txt")
 
 
