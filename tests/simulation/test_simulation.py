@@ -62,16 +62,6 @@ def test_every_property_has_a_checker_or_a_twin() -> None:
     assert known <= {type(each) for each in simulate.suite()}, "they all look on"
 
 
-def test_time_runs_a_thousand_times_faster() -> None:
-    """A cluster of 5 nodes and 30 pods is simulated far faster than it would run.
-
-    The bound is a tenth of what `make simulate` asks for, for machines that are busy.
-    """
-    rolling, idle = simulate.ratio()
-
-    assert min(rolling, idle) > run.RATIO / 10
-
-
 def test_an_unreached_guard_is_named() -> None:
     """A property that nothing has reached is said to be so."""
     nothing = Outcome(seed=0, reached={"S1 DenseLog": 0, "S2 AtomicSteps": 3})
