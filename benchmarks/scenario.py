@@ -369,6 +369,9 @@ class _Load:
             nats_wire.report_subject(node), msgspec.json.encode(late)
         )
         async with self._patience(f"the kubelet of {node} to sync again"):
+            # Look before waiting: it may have been committed already, and an idle
+            # system commits nothing more.
+            self._audit.advance()
             while room.incarnation <= granted:
                 await self._commits.next()
                 self._audit.advance()

@@ -240,7 +240,8 @@ def _sync(state: State, outbox: Outbox, item: SyncInput) -> None:
     heard = state.heard.setdefault(item.node, Heard(state.now))
     heard.at = state.now
     state.timers.set("heartbeat", item.node, state.now + _grace(state))
-    outbox.sync(item.node, item.reply)
+    granted = state.cluster.actual.nodes[item.node].node.incarnation
+    outbox.sync(item.node, item.reply, granted)
 
 
 def _check_node(name: str, info: NodeInfo) -> None:

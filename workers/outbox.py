@@ -59,7 +59,7 @@ class Outbox:
         self._state = state
         self._nodes: dict[str, _Changes] = {}
         self._answers: list[tuple[str, Answer]] = []
-        self._syncs: list[tuple[str, str]] = []
+        self._syncs: list[tuple[str, str, int]] = []
         self._refused: list[tuple[str, SyncReply]] = []
         self.tracking: dict[str, int] = {}
 
@@ -68,9 +68,10 @@ class Outbox:
         if reply:
             self._answers.append((reply, answer))
 
-    def sync(self, node: str, reply: str) -> None:
-        """The full list for `node`, as it is at the end of the step."""
-        self._syncs.append((node, reply))
+    def sync(self, node: str, reply: str, incarnation: int) -> None:
+        """The full list for `node`, as it is at the end of the step, for the boot
+        that was granted `incarnation`."""
+        self._syncs.append((node, reply, incarnation))
 
     def refuse_sync(self, reply: str, why: str) -> None:
         """A sync that cannot be answered: what is wrong with it."""
@@ -108,8 +109,8 @@ class Outbox:
         for recorded, gone in state.left:
             self._forget(recorded, gone)
         syncs = [*self._refused]
-        for node, reply in self._syncs:
-            syncs.append((reply, self._full_list(node)))
+        for node, reply, incarnation in self._syncs:
+            syncs.append((reply, self._full_list(node, incarnation)))
             self._nodes.pop(node, None)
         position = state.cluster.position
         assignments = {
@@ -182,11 +183,15 @@ class Outbox:
             resync=changes.resync or use is None,
         )
 
-    def _full_list(self, node: str) -> SyncReply:
+    def _full_list(self, node: str, incarnation: int) -> SyncReply:
         state = self._state
         use = state.cluster.actual.nodes.get(node)
         if use is None:
             why = f"node {node} was deleted in the same moment: sync again"
+            return SyncReply(position=0, incarnation=0, error=why)
+        if use.node.incarnation != incarnation:
+            # Two boots asked in one step: only the later one may believe it is it.
+            why = f"another kubelet of node {node} has synced since: sync again"
             return SyncReply(position=0, incarnation=0, error=why)
         changes = _Changes()
         for key in use.pods:

@@ -272,3 +272,25 @@ def test_a_restart_of_control_changes_nothing(sim: SimCluster) -> None:
     sim.run_for(100.0)
 
     assert not sim.of(pod.PodRemoved, position)
+
+
+def test_two_boots_in_one_step_are_not_granted_the_same_incarnation() -> None:
+    """Rule 2 of domain/node.py: of two kubelets of one node only the later is it."""
+    room = {"cpu": "4", "memory": "8Gi", "pods": "110"}
+    info = protocol.NodeInfo(capacity=room, allocatable=room)
+    sim = SimCluster(1)
+    asked = [
+        SyncInput(
+            node="worker-1",
+            data=msgspec.json.encode(protocol.SyncRequest(boot_id=boot, node=info)),
+            reply=f"worker-1|{number}",
+        )
+        for number, boot in enumerate(("one", "other"))
+    ]
+    done = sim.step(*asked)
+
+    assert done is not None
+    first, second = (reply for _, reply in done.syncs)
+    assert first.error
+    assert not second.error
+    assert second.incarnation == sim.cluster.actual.nodes["worker-1"].node.incarnation
