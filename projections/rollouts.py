@@ -17,6 +17,7 @@ import msgspec
 from domain import deployment, replicaset, template_changes
 from domain.deployment import Deployment
 from domain.events import Recorded
+from domain.plans import rollout as plan
 from projections import status
 from projections.actual import Actual
 from projections.desired import Desired
@@ -148,7 +149,7 @@ class Rollouts:
         done = held is not None and held.reason == NEW_AVAILABLE
         if owner.spec.paused or (done and after.replicas == after.updated):
             return
-        if status.has_progressed(before, after):
+        if plan.has_progressed(before, after):
             self._progressing(
                 owner, rollout, "ReplicaSetUpdated", "{} is progressing.", now, True
             )

@@ -4,19 +4,15 @@ The formulas are those of spec 2.13 and 3.7. Because counting, deciding and reco
 share one step, there is no lag between a ReplicaSet's status and the truth.
 """
 
-from typing import Final
-
 import msgspec
 
 from domain.deployment import Deployment
-from domain.plans import fenceposts
+from domain.plans import fenceposts, rollout
 from projections.actual import Actual
 from projections.desired import Desired
 
-NO_DEADLINE: Final = 2_147_483_647
 
-
-class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
+class DeploymentStatus(rollout.Counts, frozen=True, kw_only=True):
     """The counters of spec 2.13."""
 
     replicas: int = 0
@@ -63,21 +59,6 @@ def deployment_status(
     )
 
 
-def is_complete(owner: Deployment, status: DeploymentStatus) -> bool:
-    """Every wanted pod is of the new template and available, no other is left."""
-    return status.updated == status.replicas == status.available == owner.replicas
-
-
-def has_progressed(before: DeploymentStatus, after: DeploymentStatus) -> bool:
-    """Spec 2.12: more updated, fewer old, more ready or more available pods."""
-    return (
-        after.updated > before.updated
-        or after.replicas - after.updated < before.replicas - before.updated
-        or after.ready > before.ready
-        or after.available > before.available
-    )
-
-
 def room(owner: Deployment) -> fenceposts.Fenceposts:
     """How far a rollout of `owner` may go over and under its size (spec 2.6)."""
     strategy = owner.spec.strategy
@@ -94,7 +75,7 @@ def room(owner: Deployment) -> fenceposts.Fenceposts:
 
 def has_deadline(owner: Deployment) -> bool:
     """Progress is watched at all (spec 2.12)."""
-    return owner.spec.progress_deadline_seconds not in (None, NO_DEADLINE)
+    return owner.spec.progress_deadline_seconds not in (None, rollout.NO_DEADLINE)
 
 
 def set_condition(
