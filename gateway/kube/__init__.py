@@ -1,0 +1,1 @@
+"""The Kubernetes API over the log: what kubectl and other clients speak to."""
