@@ -1,0 +1,324 @@
+"""The HTTPS server of the Kubernetes API: requests in, replies and streams out.
+
+1. A request is bounded in all directions: size of head and body, time to arrive, open
+   connections, requests at once. What is over a bound gets a clear answer, or none if
+   it never asked anything, and costs the others nothing.
+2. Whoever asks is known first (`logins`); only health, version and the paths that
+   tell nothing are open to everybody.
+3. What a handler raises becomes a Status. Our own mistake is a 500 that is logged,
+   and costs that answer alone.
+4. A watch is a chunked stream that ends when its client goes, when its time is over,
+   or when the server stops; a client that does not read is cut off.
+"""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+import time
+import zlib
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Final, Protocol
+
+import msgspec
+from aiohttp import web
+
+from domain import errors
+from gateway.kube import discovery, routes, statuses
+from gateway.kube.logins import Logins
+from gateway.kube.request import Reply, Request, User
+from gateway.kube.routes import Route
+from gateway.kube.statuses import Failure
+
+BODY_BYTES_MAX: Final = 3 * 1024 * 1024
+"""The API server's own limit for a request."""
+BODY_SECONDS: Final = 30.0
+IDLE_SECONDS: Final = 90.0
+WRITE_SECONDS: Final = 30.0
+"""A client that takes nothing for so long is cut off."""
+HANDSHAKE_SECONDS: Final = 10.0
+AT_ONCE: Final = 512
+COMPRESSED_BYTES: Final = 128 * 1024
+WARNING: Final = '299 - "{}"'
+JSON_TYPE: Final = "application/json"
+
+Open = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_log = logging.getLogger(__name__)
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """An endless answer: pieces of bytes, and what they are."""
+
+    pieces: AsyncGenerator[bytes, None]
+    media_type: str = JSON_TYPE
+
+
+class Handlers(Protocol):
+    """What answers a request about objects."""
+
+    async def handle(self, request: Request) -> Reply | Stream:
+        """The answer. Raises `Failure` or `Rejected`."""
+
+
+class Server:
+    """Serves `handlers`; every method runs in one loop."""
+
+    def __init__(self, logins: Logins, handlers: Handlers, version: str) -> None:
+        self.counters: Counter[str] = Counter()
+        """`asked.<verb>` and `answered.<code>`."""
+        self._logins = logins
+        self._handlers = handlers
+        self._version = version
+        self._running = 0
+        self._streams: set[asyncio.Task[None]] = set()
+        self._runner: web.AppRunner | None = None
+        self.extra: dict[str, Open] = {}
+        """More paths for users who are known, each with its own answer."""
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
+        """Afterwards requests are answered on the port that comes back."""
+        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            keepalive_timeout=IDLE_SECONDS,
+            shutdown_timeout=2.0,
+            max_line_size=16_384,
+            max_field_size=16_384,
+        )
+        await self._runner.setup()
+        site = web.TCPSite(
+            self._runner,
+            host,
+            port,
+            ssl_context=tls,
+            backlog=1_024,
+            reuse_address=True,
+        )
+        await site.start()
+        addresses = self._runner.addresses
+        return int(addresses[0][1])
+
+    async def stop(self) -> None:
+        """Afterwards nothing is open: streams end first."""
+        for task in list(self._streams):
+            task.cancel()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    # --- one request ----------------------------------------------------------------
+
+    async def _answer(self, http: web.Request) -> web.StreamResponse:
+        if self._running >= AT_ONCE:
+            return self._failed(
+                Failure(
+                    429,
+                    "TooManyRequests",
+                    "too many requests are being answered: try again",
+                    headers={"Retry-After": "1"},
+                )
+            )
+        self._running += 1
+        counted = True
+        try:
+            answer = await self._respond(http)
+            if isinstance(answer, Stream):
+                self._running -= 1  # a stream waits most of its time
+                counted = False
+                return await self._stream(http, answer)
+            return answer
+        except Failure as failure:
+            return self._failed(failure)
+        except errors.Transient as error:
+            text = f"not at the moment: {error}"
+            return self._failed(
+                Failure(503, "ServiceUnavailable", text, headers={"Retry-After": "1"})
+            )
+        except (web.HTTPException, ConnectionResetError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            _log.exception("%s %s", http.method, http.rel_url)
+            text = f"Internal error occurred: {type(error).__name__}: {error}"
+            return self._failed(Failure(500, "InternalError", text))
+        finally:
+            self._running -= counted
+
+    async def _respond(self, http: web.Request) -> web.StreamResponse | Stream:
+        path = http.path
+        if path in ("/healthz", "/livez", "/readyz") or path == "/version":
+            return self._open(path)
+        user = await self._logins.user(http.headers.get("Authorization", ""))
+        if path in self.extra:
+            return await self.extra[path](http)
+        if (found := _discovered(http)) is not None:
+            return found
+        if not path.startswith(("/api/", "/apis/")):
+            raise routes.not_a_page()
+        params = {key: http.query.getall(key)[-1] for key in http.query}
+        try:
+            route = routes.find(http.method, path.rstrip("/"), params)
+        except IndexError:
+            raise routes.not_a_page() from None
+        request = await _request(http, user, route, params)
+        self.counters[f"asked.{route.verb}"] += 1
+        try:
+            reply = await self._handlers.handle(request)
+        except errors.Rejected as refused:
+            raise statuses.of_rejected(refused, route.resource, route.name) from refused
+        return reply if isinstance(reply, Stream) else self._response(http, reply)
+
+    def _open(self, path: str) -> web.Response:
+        if path == "/version":
+            return _json(200, version_document(self._version))
+        return web.Response(text="ok", content_type="text/plain")
+
+    def _response(self, http: web.Request, reply: Reply) -> web.Response:
+        body = reply.document
+        data = body if isinstance(body, bytes) else msgspec.json.encode(body) + b"\n"
+        headers = {
+            "Content-Type": reply.media_type,
+            "Cache-Control": "no-cache, private",
+        }
+        headers |= reply.headers
+        accepted = http.headers.get("Accept-Encoding", "")
+        if len(data) > COMPRESSED_BYTES and "gzip" in accepted:
+            packer = zlib.compressobj(1, wbits=31)
+            data = packer.compress(data) + packer.flush()
+            headers["Content-Encoding"] = "gzip"
+            headers["Vary"] = "Accept-Encoding"
+        response = web.Response(status=reply.code, body=data, headers=headers)
+        for text in reply.warnings:
+            quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+            response.headers.add("Warning", WARNING.format(quoted))
+        self.counters[f"answered.{reply.code}"] += 1
+        return response
+
+    def _failed(self, failure: Failure) -> web.Response:
+        self.counters[f"answered.{failure.code}"] += 1
+        if not failure.reason:
+            return web.Response(
+                status=failure.code,
+                body=failure.message.encode() + b"\n",
+                headers={"Content-Type": "text/plain; charset=utf-8"},
+            )
+        return _json(failure.code, failure.document(), failure.headers)
+
+    async def _stream(self, http: web.Request, answer: Stream) -> web.StreamResponse:
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": answer.media_type,
+                "Cache-Control": "no-cache, private",
+            }
+        )
+        task = asyncio.current_task()
+        assert task is not None, "a handler is a task"
+        self._streams.add(task)
+        try:
+            await response.prepare(http)
+            async with contextlib.aclosing(answer.pieces) as pieces:
+                async for piece in pieces:
+                    async with asyncio.timeout(WRITE_SECONDS):
+                        await response.write(piece)
+            await response.write_eof()
+        except TimeoutError:
+            self.counters["streams.cut"] += 1
+            if http.transport is not None:
+                http.transport.abort()
+        except ConnectionResetError:
+            pass  # the client has gone, which is how most watches end
+        finally:
+            self._streams.discard(task)
+        return response
+
+
+def version_document(version: str) -> dict[str, object]:
+    """`/version`: as old a Kubernetes as the behaviour follows, and who we are."""
+    return {
+        "major": "1",
+        "minor": "36",
+        "gitVersion": f"v1.36.0+rollbook-{version}",
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(0)),
+        "goVersion": "",
+        "compiler": "",
+        "platform": "linux/amd64",
+    }
+
+
+async def _request(
+    http: web.Request, user: User, route: Route, params: dict[str, str]
+) -> Request:
+    body = b""
+    if http.can_read_body:
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await http.read()
+        except web.HTTPRequestEntityTooLarge as error:
+            raise Failure(
+                413,
+                "RequestEntityTooLarge",
+                f"Request entity too large: limit is {BODY_BYTES_MAX}",
+            ) from error
+        except TimeoutError as error:
+            raise Failure(
+                408, "Timeout", f"the body did not arrive within {BODY_SECONDS:g} s"
+            ) from error
+    return Request(
+        user=user,
+        verb=route.verb,
+        resource=route.resource,
+        params=params,
+        subresource=route.subresource,
+        namespace=route.namespace,
+        name=route.name,
+        body=body,
+        content_type=http.headers.get("Content-Type", ""),
+        accept=http.headers.get("Accept", ""),
+        agent=http.headers.get("User-Agent", "")[:256],
+        command=http.headers.get("Kubectl-Command", "")[:256],
+    )
+
+
+def _discovered(http: web.Request) -> web.Response | None:
+    """The document of discovery that the path names."""
+    parts = [part for part in http.path.split("/") if part]
+    if http.method not in ("GET", "HEAD") or not parts:
+        return None
+    form = discovery.wanted_form(http.headers.get("Accept", ""))
+    document = None
+    match parts:
+        case ["api" | "apis" as root]:
+            document = discovery.root(root, form)
+        case ["api", version]:
+            document = discovery.version("", version)
+        case ["apis", group]:
+            document = discovery.group(group)
+        case ["apis", group, version]:
+            document = discovery.version(group, version)
+        case _:
+            return None
+    if document is None:
+        raise routes.not_a_page()
+    headers = {
+        "Content-Type": document.media_type,
+        "ETag": document.etag,
+        "Vary": "Accept",
+        "Cache-Control": "public",
+    }
+    if http.headers.get("If-None-Match") == document.etag:
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=document.body, headers=headers)
+
+
+def _json(
+    code: int, document: dict[str, object], headers: dict[str, str] | None = None
+) -> web.Response:
+    return web.Response(
+        status=code,
+        body=msgspec.json.encode(document) + b"\n",
+        headers={"Content-Type": JSON_TYPE, **(headers or {})},
+    )
