@@ -23,6 +23,7 @@ MERGE_KEYS: Final[dict[str, tuple[str, ...]]] = {
     "volumeDevices": ("devicePath",),
     "imagePullSecrets": ("name",),
     "hostAliases": ("ip",),
+    "ownerReferences": ("uid",),
     "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
 }
 KEY_DEFAULTS: Final[dict[str, str]] = {"protocol": "TCP"}

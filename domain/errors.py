@@ -117,9 +117,12 @@ def not_found(resource: str, name: str) -> Rejected:
     return Rejected("NotFound", f'{resource} "{name}" not found')
 
 
-def already_exists(resource: str, name: str) -> Rejected:
-    """The 409 of spec 1.2 for a create of what is there already."""
-    return Rejected("AlreadyExists", f'{resource} "{name}" already exists')
+def already_exists(resource: str, name: str, *, deleting: bool = False) -> Rejected:
+    """The 409 of spec 1.2 for a create of what is there already, or still is."""
+    text = f'{resource} "{name}" already exists'
+    if deleting:
+        text = f"object is being deleted: {text}"
+    return Rejected("AlreadyExists", text)
 
 
 def conflict(resource: str, name: str) -> Rejected:
@@ -128,4 +131,13 @@ def conflict(resource: str, name: str) -> Rejected:
         "Conflict",
         f'Operation cannot be fulfilled on {resource} "{name}": the object has been '
         "modified; please apply your changes to the latest version and try again",
+    )
+
+
+def uid_conflict(*, wanted: str, found: str) -> Rejected:
+    """The 409 for a command that means another object of the same name (spec 1.2)."""
+    return Rejected(
+        "Conflict",
+        f"Precondition failed: UID in precondition: {wanted}, UID in object meta: "
+        f"{found}",
     )

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from domain import apply, objects
+from domain import apply, objects, owners
 from domain.errors import Rejected
 from domain.metadata import LAST_APPLIED, ObjectMeta
 
@@ -96,11 +96,19 @@ def annotations_differ(old: Mapping[str, str], new: Mapping[str, str]) -> bool:
 
 
 def metadata_of(
-    namespace: str, name: str, labels: dict[str, str], annotations: dict[str, str]
+    namespace: str,
+    name: str,
+    labels: dict[str, str],
+    annotations: dict[str, str],
+    owner_references: owners.References = (),
 ) -> ObjectMeta:
     """The metadata of a live object, as far as a manifest has it."""
     return ObjectMeta(
-        namespace=namespace, name=name, labels=labels, annotations=annotations
+        namespace=namespace,
+        name=name,
+        labels=labels,
+        annotations=annotations,
+        owner_references=owner_references,
     )
 
 

@@ -1,6 +1,7 @@
 """Names: random suffixes, derived names, object keys and subject tokens.
 
-1. A key is `kind/namespace/name`, `node/name` or `command/id`, and is the stream id.
+1. A key is `kind/namespace/name`, `node/name`, `namespace/name` or `command/id`, and is
+   the stream id.
 2. Randomness comes in as an argument: the same seed gives the same names.
 3. A subject token carries any text: what NATS forbids is written `%XX` (architecture,
    section 4).
@@ -29,7 +30,8 @@ DNS_LABEL_PATTERN: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 DNS_SUBDOMAIN_PATTERN: Final = rf"{DNS_LABEL_PATTERN}(\.{DNS_LABEL_PATTERN})*"
 _DNS_LABEL: Final = re.compile(DNS_LABEL_PATTERN)
 _DNS_SUBDOMAIN: Final = re.compile(DNS_SUBDOMAIN_PATTERN)
-_CLUSTER_KINDS: Final = frozenset({"node", "command"})
+CLUSTER_KINDS: Final = frozenset({"node", "namespace", "command"})
+"""The kinds whose objects are in no namespace."""
 
 
 def suffix(rng: Dice, length: int = SUFFIX_LENGTH) -> str:
@@ -46,6 +48,13 @@ def replicaset_name(deployment: str, template_hash: str) -> str:
     """`<deployment>-<hash>`, the first part cut so that 253 suffice (spec 2.4)."""
     room = SUBDOMAIN_LENGTH_MAX - 1 - len(template_hash)
     return f"{deployment[:room]}-{template_hash}"
+
+
+def key(kind: str, namespace: str, name: str) -> str:
+    """The key and stream id of any object; the kind may make the namespace moot."""
+    if kind in CLUSTER_KINDS:
+        return f"{kind}/{name}"
+    return f"{kind}/{namespace}/{name}"
 
 
 def deployment_key(namespace: str, name: str) -> str:
@@ -68,21 +77,26 @@ def node_key(name: str) -> str:
     return f"node/{name}"
 
 
+def namespace_key(name: str) -> str:
+    """The key and stream id of a namespace."""
+    return f"namespace/{name}"
+
+
 def command_key(command_id: str) -> str:
     """The stream id of a command."""
     return f"command/{command_id}"
 
 
 def split_key(key: str) -> tuple[str, str, str]:
-    """(kind, namespace, name); the namespace of a node or a command is empty.
+    """(kind, namespace, name); the namespace is empty where the kind has none.
 
     Raises ValueError when `key` has not the shape of rule 1.
     """
     kind, _, rest = key.partition("/")
-    if kind in _CLUSTER_KINDS and rest:
+    if kind in CLUSTER_KINDS and rest:
         return kind, "", rest
     namespace, _, name = rest.partition("/")
-    if not (kind and namespace and name) or kind in _CLUSTER_KINDS or "/" in name:
+    if not (kind and namespace and name) or kind in CLUSTER_KINDS or "/" in name:
         raise ValueError(f'"{key}" is not a key: kind/namespace/name or node/name')
     return kind, namespace, name
 

@@ -34,6 +34,16 @@ class UncordonNode(msgspec.Struct, frozen=True, kw_only=True):
     """Let pods be bound to the node again."""
 
 
+class ReplaceNode(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Make labels, annotations, taints and `unschedulable` what this manifest says.
+
+    Refused as a conflict if it carries a resourceVersion that is not current. What the
+    kubelet says of its node is the kubelet's, and is not changed by this.
+    """
+
+    manifest: dict[str, object]
+
+
 class DeleteNode(msgspec.Struct, frozen=True, kw_only=True):
     """Forget the node; its pods are given up."""
 

@@ -9,13 +9,15 @@
    jump (spec 4.2: a flip resets the time).
 6. A template is not copied into its pods: `template` is the position of the event
    that holds it, the pod's own event where the pod brought its own.
+7. The owners that its manifest named are not its state either: few pods have any, and
+   projections/references.py keeps those.
 """
 
 from typing import Final
 
 import msgspec
 
-from domain import podspec
+from domain import owners, podspec
 from domain.events import Event, Recorded, next_stage
 from domain.plans.replicas import parse_deletion_cost
 from domain.protocol import PodObservation, PodPhase
@@ -33,6 +35,15 @@ class CreatePod(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 class ApplyPod(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Run this pod, or change in it what may change in a pod (spec 1.7)."""
+
+    manifest: dict[str, object]
+
+
+class ReplacePod(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Put this manifest in the place of the pod; few fields may change (spec 1.7).
+
+    Refused as a conflict if it carries a resourceVersion that is not current.
+    """
 
     manifest: dict[str, object]
 
@@ -152,6 +163,13 @@ class PodAnnotated(Event, frozen=True, kw_only=True):
     annotations: dict[str, str]
 
 
+class PodOwnersChanged(Event, frozen=True, kw_only=True):
+    """The owners that a manifest named are these now (domain/owners.py, rule 2)."""
+
+    TOPIC = "pod.owners-changed.v1"
+    references: owners.References
+
+
 class PodConfigured(Event, frozen=True, kw_only=True):
     """The pod runs by `own` from now on; only what may change in a pod is other."""
 
@@ -171,6 +189,7 @@ _METADATA: Final[tuple[type[Event], ...]] = (
     PodAnnotated,
     PodAdopted,
     PodReleased,
+    PodOwnersChanged,
     PodConfigured,
 )
 
@@ -366,6 +385,8 @@ def _change(pod: Pod, recorded: Recorded) -> dict[str, object]:
             return {"owner": event.owner, "owner_uid": event.owner_uid}
         case PodReleased():
             return {"owner": "", "owner_uid": ""}
+        case PodOwnersChanged():
+            return {}
         case PodConfigured():
             return {"template": recorded.position}
         case PodLabelled():

@@ -15,6 +15,7 @@ from domain import (
     fields,
     manifest_decisions,
     objects,
+    owners,
     pod,
     podspec,
     template_changes,
@@ -44,6 +45,7 @@ def decide(
     live: podspec.PodTemplateSpec,
     command: Command,
     asked: Asked,
+    standing: owners.Standing,
 ) -> list[Event]:
     """The events that carry `command` out; `[]` when it is so already.
 
@@ -53,10 +55,11 @@ def decide(
     match command:
         case pod.CreatePod():
             if state is not None:
-                raise already_exists(RESOURCE, asked.name)
-            return _create(_decoded(command.manifest, asked), asked)
+                deleting = state.stage == pod.TERMINATING
+                raise already_exists(RESOURCE, asked.name, deleting=deleting)
+            return _create(_decoded(command.manifest, asked), asked, standing)
         case pod.ApplyPod():
-            return _apply(state, live, command, asked)
+            return _apply(state, live, command, asked, standing)
         case pod.DeletePod() | pod.EvictPod():
             if state is None:
                 raise not_found(RESOURCE, asked.name)
@@ -71,11 +74,34 @@ def _decoded(raw: Mapping[str, object], asked: Asked) -> objects.PodManifest:
     )
 
 
-def _create(manifest: objects.PodManifest, asked: Asked) -> list[Event]:
+def _create(
+    manifest: objects.PodManifest, asked: Asked, standing: owners.Standing
+) -> list[Event]:
     errors = validation.pod_errors(manifest)
     if errors:
         raise invalid(KIND, asked.name, errors)
-    return [pod.PodCreated(uid=asked.uid, own=_own(manifest))]
+    return [
+        pod.PodCreated(uid=asked.uid, own=_own(manifest)),
+        *_owned(standing, manifest.metadata.owner_references, asked),
+    ]
+
+
+def _owned(
+    standing: owners.Standing, wanted: owners.References, asked: Asked
+) -> list[Event]:
+    """What is told of a change of owners, in the order of `owners.Change`."""
+    found = owners.change(
+        standing, wanted, namespace=asked.namespace, controller="replicaset"
+    )
+    events: list[Event] = []
+    if found.release:
+        events.append(pod.PodReleased())
+    if found.keep is not None:
+        events.append(pod.PodOwnersChanged(references=found.keep))
+    if found.adopt is not None:
+        owner, uid = found.adopt
+        events.append(pod.PodAdopted(owner=owner, owner_uid=uid))
+    return events
 
 
 def _own(manifest: objects.PodManifest) -> podspec.PodTemplateSpec:
@@ -92,25 +118,30 @@ def _apply(
     live: podspec.PodTemplateSpec,
     command: pod.ApplyPod,
     asked: Asked,
+    standing: owners.Standing,
 ) -> list[Event]:
     raw = command.manifest
     wanted = _decoded(raw, asked)
     if state is None:
         extra = manifest_decisions.remembered(raw)
-        return _create(manifest_decisions.with_annotations(wanted, extra), asked)
-    current = _manifest_of(state, live)
-    merged = manifest_decisions.applied(current, raw, asked)
-    return _change_to(current, objects.default_pod(merged), asked)
+        whole = manifest_decisions.with_annotations(wanted, extra)
+        return _create(whole, asked, standing)
+    current = _manifest_of(state, live, standing.shown)
+    merged = objects.default_pod(manifest_decisions.applied(current, raw, asked))
+    events = _change_to(current, merged, asked)
+    return _owned(standing, merged.metadata.owner_references, asked) + events
 
 
-def _manifest_of(state: Pod, live: podspec.PodTemplateSpec) -> objects.PodManifest:
+def _manifest_of(
+    state: Pod, live: podspec.PodTemplateSpec, references: owners.References
+) -> objects.PodManifest:
     spec = objects.default_pod_spec(live.spec)
     if state.node:
         spec = msgspec.structs.replace(spec, node_name=state.node)
     meta = live.metadata
     return objects.PodManifest(
         metadata=manifest_decisions.metadata_of(
-            state.namespace, state.name, meta.labels, meta.annotations
+            state.namespace, state.name, meta.labels, meta.annotations, references
         ),
         spec=spec,
     )

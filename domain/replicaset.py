@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from domain import podspec
+from domain import owners, podspec
 from domain.events import Event, Recorded, next_stage
 from domain.labels import LabelSelector
 
@@ -145,6 +145,13 @@ class ReplicaSetReleased(Event, frozen=True, kw_only=True):
     TOPIC = "replicaset.released.v1"
 
 
+class ReplicaSetOwnersChanged(Event, frozen=True, kw_only=True):
+    """The owners that a manifest named are these now (domain/owners.py, rule 2)."""
+
+    TOPIC = "replicaset.owners-changed.v1"
+    references: owners.References
+
+
 class ReplicaSetLabelled(Event, frozen=True, kw_only=True):
     """Its labels are these now."""
 
@@ -188,6 +195,7 @@ _STAYS: Final[tuple[type[Event], ...]] = (
     ReplicaSetRecovered,
     ReplicaSetAdopted,
     ReplicaSetReleased,
+    ReplicaSetOwnersChanged,
     ReplicaSetLabelled,
     ReplicaSetAnnotated,
 )
@@ -351,6 +359,8 @@ def _change(replicaset: ReplicaSet, recorded: Recorded) -> dict[str, object]:
             return {"owner": event.owner, "owner_uid": event.owner_uid}
         case ReplicaSetReleased():
             return {"owner": "", "owner_uid": ""}
+        case ReplicaSetOwnersChanged():
+            return {}
         case ReplicaSetLabelled():
             return {"labels": event.labels}
         case ReplicaSetDeletionRequested():

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, assert_never
 
-from domain import labels, manifest_decisions, objects, podspec, validation
+from domain import labels, manifest_decisions, objects, owners, podspec, validation
 from domain import replicaset as r
 from domain.errors import Rejected, already_exists, conflict, invalid, not_found
 from domain.events import Event
@@ -41,6 +41,7 @@ def decide(
     template: podspec.PodTemplateSpec,
     command: Command,
     asked: Asked,
+    standing: owners.Standing,
 ) -> list[Event]:
     """The events that carry `command` out; `[]` when it is so already.
 
@@ -49,10 +50,11 @@ def decide(
     """
     if isinstance(command, r.CreateReplicaSet):
         if state is not None:
-            raise already_exists(RESOURCE, asked.name)
-        return _create(_decoded(command.manifest, asked), asked)
+            deleting = state.stage == r.DELETING
+            raise already_exists(RESOURCE, asked.name, deleting=deleting)
+        return _create(_decoded(command.manifest, asked), asked, standing)
     if isinstance(command, r.ApplyReplicaSet):
-        return _apply(state, template, command, asked)
+        return _apply(state, template, command, asked, standing)
     if state is None:
         raise not_found(RESOURCE, asked.name)
     match command:
@@ -61,7 +63,7 @@ def decide(
             version = manifest.metadata.resource_version
             if version and version != str(state.position):
                 raise conflict(RESOURCE, asked.name)
-            return _change_to(state, template, manifest, asked)
+            return _change_to(state, template, manifest, asked, standing)
         case r.ScaleReplicaSet():
             return _scale(state, command)
         case r.DeleteReplicaSet():
@@ -73,12 +75,14 @@ def decide(
 
 
 def manifest_of(
-    state: ReplicaSet, template: podspec.PodTemplateSpec
+    state: ReplicaSet,
+    template: podspec.PodTemplateSpec,
+    references: owners.References,
 ) -> objects.ReplicaSetManifest:
     """The ReplicaSet as its manifest: what `apply` merges into."""
     return objects.ReplicaSetManifest(
         metadata=manifest_decisions.metadata_of(
-            state.namespace, state.name, state.labels, state.annotations
+            state.namespace, state.name, state.labels, state.annotations, references
         ),
         spec=objects.ReplicaSetSpec(
             replicas=state.replicas,
@@ -95,7 +99,9 @@ def _decoded(raw: Mapping[str, object], asked: Asked) -> objects.ReplicaSetManif
     )
 
 
-def _create(manifest: objects.ReplicaSetManifest, asked: Asked) -> list[Event]:
+def _create(
+    manifest: objects.ReplicaSetManifest, asked: Asked, standing: owners.Standing
+) -> list[Event]:
     errors = validation.replicaset_errors(manifest)
     if errors:
         raise invalid(KIND, asked.name, errors)
@@ -113,8 +119,27 @@ def _create(manifest: objects.ReplicaSetManifest, asked: Asked) -> list[Event]:
             revision=_number(meta.annotations, _REVISION) or 0,
             desired=_number(meta.annotations, _DESIRED),
             maximum=_number(meta.annotations, _MAXIMUM),
-        )
+        ),
+        *_owned(standing, meta.owner_references, asked),
     ]
+
+
+def _owned(
+    standing: owners.Standing, wanted: owners.References, asked: Asked
+) -> list[Event]:
+    """What is told of a change of owners, in the order of `owners.Change`."""
+    found = owners.change(
+        standing, wanted, namespace=asked.namespace, controller="deployment"
+    )
+    events: list[Event] = []
+    if found.release:
+        events.append(r.ReplicaSetReleased())
+    if found.keep is not None:
+        events.append(r.ReplicaSetOwnersChanged(references=found.keep))
+    if found.adopt is not None:
+        owner, uid = found.adopt
+        events.append(r.ReplicaSetAdopted(owner=owner, owner_uid=uid))
+    return events
 
 
 def _apply(
@@ -122,14 +147,17 @@ def _apply(
     template: podspec.PodTemplateSpec,
     command: r.ApplyReplicaSet,
     asked: Asked,
+    standing: owners.Standing,
 ) -> list[Event]:
     raw = command.manifest
     wanted = _decoded(raw, asked)
     if state is None:
         extra = manifest_decisions.remembered(raw)
-        return _create(manifest_decisions.with_annotations(wanted, extra), asked)
-    merged = manifest_decisions.applied(manifest_of(state, template), raw, asked)
-    return _change_to(state, template, objects.default_replicaset(merged), asked)
+        whole = manifest_decisions.with_annotations(wanted, extra)
+        return _create(whole, asked, standing)
+    live = manifest_of(state, template, standing.shown)
+    merged = objects.default_replicaset(manifest_decisions.applied(live, raw, asked))
+    return _change_to(state, template, merged, asked, standing)
 
 
 def _change_to(
@@ -137,6 +165,7 @@ def _change_to(
     template: podspec.PodTemplateSpec,
     manifest: objects.ReplicaSetManifest,
     asked: Asked,
+    standing: owners.Standing,
 ) -> list[Event]:
     errors = validation.replicaset_update_errors(state.selector, manifest)
     if errors:
@@ -144,7 +173,7 @@ def _change_to(
     spec, meta = manifest.spec, manifest.metadata
     assert spec.replicas is not None, "a default fills it in"
     annotations = _own(meta.annotations)
-    events: list[Event] = []
+    events = _owned(standing, meta.owner_references, asked)
     if meta.labels != state.labels:
         events.append(r.ReplicaSetLabelled(labels=meta.labels))
     if spec.template != template:

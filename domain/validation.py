@@ -301,25 +301,39 @@ def _selector_changed(
 
 
 def _owner_errors(owners: tuple[OwnerReference, ...]) -> list[FieldError]:
+    """The paths have no index: Kubernetes does not tell which reference it is."""
     path, errors = "metadata.ownerReferences", list[FieldError]()
-    controllers = []
-    for index, owner in enumerate(owners):
-        for field, value in (
-            ("apiVersion", owner.api_version),
-            ("kind", owner.kind),
-            ("name", owner.name),
-            ("uid", owner.uid),
-        ):
-            if not value:
-                what = "version must" if field == "apiVersion" else "must"
-                where = f"{path}[{index}].{field}"
-                errors.append(fields.invalid(where, value, f"{what} not be empty"))
-        if owner.controller:
-            controllers.append(f"{owner.kind}/{owner.name}")
-    if len(controllers) > 1:
-        detail = (
-            'Only one reference can have Controller set to true. Found "true" in '
-            f"references for {controllers[0]} and {controllers[1]}"
+    first = ""
+    for owner in owners:
+        errors += _owner_reference_errors(owner, path)
+        if not owner.controller:
+            continue
+        named = f"{owner.kind}/{owner.name}"
+        if first:
+            detail = (
+                'Only one reference can have Controller set to true. Found "true" in '
+                f"references for {first} and {named}"
+            )
+            errors.append(fields.invalid(path, owners, detail))
+        first = first or named
+    return errors
+
+
+def _owner_reference_errors(owner: OwnerReference, path: str) -> list[FieldError]:
+    group, slash, version = owner.api_version.partition("/")
+    # One word is a version of the core group; two slashes are no version at all.
+    known = (version if slash else group) if "/" not in version else ""
+    errors = [
+        fields.invalid(f"{path}.{field}", value, f"{what} not be empty")
+        for field, value, told, what in (
+            ("apiVersion", owner.api_version, known, "version must"),
+            ("kind", owner.kind, owner.kind, "must"),
+            ("name", owner.name, owner.name, "must"),
+            ("uid", owner.uid, owner.uid, "must"),
         )
-        errors.append(fields.invalid(path, owners, detail))
+        if not told
+    ]
+    if (owner.api_version, owner.kind) == ("v1", "Event"):
+        detail = "/v1, Kind=Event is disallowed from being an owner"
+        errors.append(fields.invalid(path, owner, detail))
     return errors

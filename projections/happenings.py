@@ -11,50 +11,21 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Final, Literal
+from typing import Final
 
-import msgspec
-
-from domain import events, names, node, pod, replicaset
+from domain import deployment, events, names, node, pod, replicaset
 from domain.events import Event, Recorded
 from domain.plans import node_health
+from domain.plans import tolerations as pod_tolerations
 from domain.pod import Pod
+from projections import happening
 from projections.cluster import Cluster
+from projections.happening import Happening as Happening
+from projections.happening import Type
 
 KEPT: Final = 100_000
 EVICTED: Final = "DeletionByTaintManager"
 """The reason of a termination because of a node's taint (spec 4.6)."""
-
-_LINES_PER_EVENT: Final = 1 << 16
-
-Type = Literal["Normal", "Warning"]
-
-
-class Happening(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One line: what (`reason`, `message`) happened to the object, and who says so.
-
-    `namespace` is empty for a node. `at` is seconds since the epoch; `number` is
-    unique and grows from line to line.
-    """
-
-    type: Type
-    reason: str
-    kind: str
-    namespace: str
-    name: str
-    message: str
-    source: str
-    at: float
-    position: int
-    number: int
-    uid: str = ""
-    host: str = ""
-    container: str = ""
-
-    @property
-    def event_name(self) -> str:
-        """The name of the line as an object: `<object>.<16 hexadecimal digits>`."""
-        return f"{self.name}.{self.number:016x}"
 
 
 class Happenings:
@@ -111,6 +82,44 @@ def lines(
 # --- about Deployments and ReplicaSets --------------------------------------------
 
 
+def _rolled_back(
+    recorded: Recorded, _before: Pod | None, cluster: Cluster
+) -> list[Happening]:
+    """Of one that the controller carried out alone: who asks is told in the answer."""
+    event = recorded.event
+    assert isinstance(event, deployment.DeploymentRolledBack)
+    if recorded.actor != events.DEPLOYMENT_CONTROLLER:
+        return []
+    name = recorded.stream.rpartition("/")[2]
+    message = f'Rolled back deployment "{name}" to revision {event.to_revision}'
+    return _about_rollback(recorded, cluster, "DeploymentRollback", message, "Normal")
+
+
+def _rollback_declined(
+    recorded: Recorded, _before: Pod | None, cluster: Cluster
+) -> list[Happening]:
+    event = recorded.event
+    assert isinstance(event, deployment.DeploymentRollbackDeclined)
+    return _about_rollback(recorded, cluster, event.reason, event.message, "Warning")
+
+
+def _about_rollback(
+    recorded: Recorded, cluster: Cluster, reason: str, message: str, type_: Type
+) -> list[Happening]:
+    held = cluster.desired.deployments.get(recorded.stream)
+    if held is None:
+        return []
+    line = happening.line(
+        recorded,
+        reason=reason,
+        message=message,
+        about=("Deployment", held.namespace, held.name, held.uid),
+        source="deployment-controller",
+        type_=type_,
+    )
+    return [line]
+
+
 def _replicaset_created(
     recorded: Recorded, _before: Pod | None, cluster: Cluster
 ) -> list[Happening]:
@@ -142,7 +151,7 @@ def _replicaset_failed(
     if held is None:
         return []
     doing = "creating" if event.reason == "FailedCreate" else "deleting"
-    line = _line(
+    line = happening.line(
         recorded,
         reason=event.reason,
         message=f"Error {doing}: {event.message}",
@@ -160,7 +169,7 @@ def _scaling(
     if held is None or not held.owner:
         return []
     _, namespace, owner = names.split_key(held.owner)
-    line = _line(
+    line = happening.line(
         recorded,
         reason="ScalingReplicaSet",
         message=f"Scaled {direction} replica set {held.name} from {before} to {after}",
@@ -185,7 +194,7 @@ def _about_owner(
     recorded: Recorded, owner: str, owner_uid: str, what: str, name: str
 ) -> Happening:
     _, namespace, replicaset_name = owner.split("/", 2)
-    return _line(
+    return happening.line(
         recorded,
         reason=f"Successful{what}",
         message=f"{what}d pod: {name}",
@@ -216,7 +225,7 @@ def _pod_scheduling(
 def _by_scheduler(
     recorded: Recorded, held: Pod, reason: str, message: str, type_: Type = "Normal"
 ) -> Happening:
-    return _about_pod(
+    return happening.about_pod(
         recorded,
         held,
         reason=reason,
@@ -236,7 +245,7 @@ def _pod_reported(
         return []
     ending = before.stage == pod.TERMINATING
     return [
-        _about_pod(
+        happening.about_pod(
             recorded,
             before,
             reason=note.reason,
@@ -275,7 +284,7 @@ def _pod_terminating(
 def _about_eviction(
     recorded: Recorded, held: Pod, doing: str, index: int = 0
 ) -> Happening:
-    return _about_pod(
+    return happening.about_pod(
         recorded,
         held,
         reason="TaintManagerEviction",
@@ -294,7 +303,7 @@ def _killing(
     if use is None or not use.ready or facts is None or before.terminal:
         return []
     return [
-        _about_pod(
+        happening.about_pod(
             recorded,
             before,
             reason="Killing",
@@ -349,7 +358,7 @@ def _evictions_cancelled(
         facts = cluster.desired.templates.get(held.template)
         if facts is None or not held.active:
             continue
-        tolerated = node_health.with_default_tolerations(
+        tolerated = pod_tolerations.with_default_tolerations(
             facts.template.spec.tolerations
         )
         was_due = node_health.eviction_time(tolerated, (*use.node.shed, *left), 0.0)
@@ -375,7 +384,7 @@ def _node_unready(
         held = cluster.actual.pods[key]
         if held.seen is not None and not held.terminal:
             found.append(
-                _about_pod(
+                happening.about_pod(
                     recorded,
                     held,
                     reason="NodeNotReady",
@@ -396,11 +405,13 @@ def _node_removed(
     return [_about_node(recorded, cluster, "RemovingNode", message)]
 
 
-# --- the table, and how a line is made --------------------------------------------
+# --- the table ---------------------------------------------------------------------
 
 Handler = Callable[[Recorded, Pod | None, Cluster], list[Happening]]
 
 _LINES: Final[dict[type[Event], Handler]] = {
+    deployment.DeploymentRolledBack: _rolled_back,
+    deployment.DeploymentRollbackDeclined: _rollback_declined,
     replicaset.ReplicaSetCreated: _replicaset_created,
     replicaset.ReplicaSetScaled: _replicaset_scaled,
     replicaset.ReplicaSetFailed: _replicaset_failed,
@@ -418,35 +429,6 @@ _LINES: Final[dict[type[Event], Handler]] = {
 }
 
 
-def _about_pod(
-    recorded: Recorded,
-    held: Pod,
-    *,
-    reason: str,
-    message: str,
-    source: str,
-    type_: Type = "Normal",
-    host: str = "",
-    container: str = "",
-    index: int = 0,
-) -> Happening:
-    return Happening(
-        type=type_,
-        reason=reason,
-        kind="Pod",
-        namespace=held.namespace,
-        name=held.name,
-        message=message,
-        source=source,
-        at=recorded.timestamp,
-        position=recorded.position,
-        number=_number(recorded, index),
-        uid=held.uid,
-        host=host,
-        container=container,
-    )
-
-
 def _about_node(
     recorded: Recorded,
     cluster: Cluster,
@@ -458,34 +440,6 @@ def _about_node(
     use = cluster.actual.nodes.get(name)
     uid = use.node.uid if use is not None else ""
     about = ("Node", "", name, uid)
-    return _line(recorded, reason=reason, message=message, about=about, source=source)
-
-
-def _line(
-    recorded: Recorded,
-    *,
-    reason: str,
-    message: str,
-    about: tuple[str, str, str, str],
-    source: str,
-    type_: Type = "Normal",
-) -> Happening:
-    kind, namespace, name, uid = about
-    return Happening(
-        type=type_,
-        reason=reason,
-        kind=kind,
-        namespace=namespace,
-        name=name,
-        message=message,
-        source=source,
-        at=recorded.timestamp,
-        position=recorded.position,
-        number=_number(recorded, 0),
-        uid=uid,
+    return happening.line(
+        recorded, reason=reason, message=message, about=about, source=source
     )
-
-
-def _number(recorded: Recorded, index: int) -> int:
-    """Unique while one event makes fewer lines than `_LINES_PER_EVENT`."""
-    return recorded.position * _LINES_PER_EVENT + min(index, _LINES_PER_EVENT - 1)

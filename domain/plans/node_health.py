@@ -26,6 +26,7 @@ import msgspec
 from domain import node as nodes
 from domain import objects, times
 from domain.plans.placement import NO_EXECUTE, NO_SCHEDULE, matches_taint
+from domain.plans.tolerations import with_default_tolerations
 from domain.podspec import Taint, Toleration
 
 HEARTBEAT_PERIOD: Final = 10.0
@@ -289,23 +290,6 @@ def zone_rate(state: ZoneState, size: int, config: Config = DEFAULTS) -> float:
     return config.rate_disrupted if size > config.large_zone else 0.0
 
 
-def with_default_tolerations(
-    tolerations: Sequence[Toleration], seconds: int = DEFAULTS.toleration_seconds
-) -> tuple[Toleration, ...]:
-    """The tolerations that admission makes of these (spec 4.7)."""
-    added = (
-        Toleration(
-            key=key, operator="Exists", effect=NO_EXECUTE, toleration_seconds=seconds
-        )
-        for key in objects.DEFAULT_TOLERATED
-        if not any(
-            each.key in ("", key) and each.effect in ("", NO_EXECUTE)
-            for each in tolerations
-        )
-    )
-    return (*tolerations, *added)
-
-
 def eviction_time(
     tolerations: Sequence[Toleration], taints: Sequence[Taint], start: float
 ) -> float | None:
@@ -438,7 +422,7 @@ def _evictions(
     evict: list[Evict] = []
     later: list[float] = []
     for node in facts:
-        taints, since = _no_execute(node, spared, lost, now)
+        taints = _no_execute(node, spared, lost, now)
         if not taints:
             continue
         for pod in pods(node.name):
@@ -447,7 +431,7 @@ def _evictions(
             tolerations = with_default_tolerations(
                 pod.tolerations, config.toleration_seconds
             )
-            due = eviction_time(tolerations, taints, max(since, pod.bound_at))
+            due = _due(tolerations, taints, pod.bound_at)
             if due is not None and due <= now:
                 evict.append(Evict(pod=pod.key, node=node.name))
             elif due is not None:
@@ -455,17 +439,32 @@ def _evictions(
     return tuple(evict), later
 
 
+def _due(
+    tolerations: Sequence[Toleration],
+    taints: Sequence[tuple[float, Taint]],
+    bound_at: float,
+) -> float | None:
+    """When the pod goes. A deletion that is scheduled keeps its time whatever comes to
+    be tolerated for a while after that; what is not tolerated is for now (4.7)."""
+    due: float | None = None
+    for start in sorted({max(at, bound_at) for at, _ in taints}):
+        there = [taint for at, taint in taints if at <= start]
+        found = eviction_time(tolerations, there, start)
+        due = found if due is None else min(due, start) if found == start else due
+    return due
+
+
 def _no_execute(
     node: NodeFacts, spared: set[str], lost: set[str], now: float
-) -> tuple[list[Taint], float]:
-    """The NoExecute taints that the node has after this plan, and since when."""
-    taints = [taint for taint in node.taints if taint.effect == NO_EXECUTE]
-    since = [_added_at(taint, now) for taint in taints]
+) -> list[tuple[float, Taint]]:
+    """The NoExecute taints that the node has after this plan, each since when."""
+    evicting = (taint for taint in node.taints if taint.effect == NO_EXECUTE)
+    taints = [(_added_at(taint, now), taint) for taint in evicting]
     is_lost = node.lost_at is not None or node.name in lost
     if is_lost and node.name not in spared and node.status != "True":
-        taints.append(Taint(key=_condition_taint(node.status), effect=NO_EXECUTE))
-        since.append(now if node.lost_at is None else node.lost_at)
-    return taints, min(since, default=now)
+        taint = Taint(key=_condition_taint(node.status), effect=NO_EXECUTE)
+        taints.append((now if node.lost_at is None else node.lost_at, taint))
+    return taints
 
 
 def _added_at(taint: Taint, now: float) -> float:

@@ -5,7 +5,15 @@ from typing import Final
 
 from domain import deployment, labels, pod, podspec, replicaset
 from domain.ages import age, human
-from gateway.views import deployments, pods, podstates, podtemplates, replicasets, tabs
+from gateway.views import (
+    deployments,
+    pods,
+    podstates,
+    podtemplates,
+    replicasets,
+    scene,
+    tabs,
+)
 from gateway.views.podtemplates import Lines, annotation_lines, joined, label_lines
 from gateway.views.scene import NONE, Scene
 from projections.happenings import Happening
@@ -138,8 +146,8 @@ def _replicaset(at: Scene, held: replicaset.ReplicaSet) -> Lines:
     yield f"Selector:\t{labels.format_selector(held.selector)}"
     yield from label_lines("Labels", held.labels)
     yield from annotation_lines("Annotations", replicasets.annotations(held))
-    if held.owner:
-        yield f"Controlled By:\tDeployment/{held.owner.rpartition('/')[2]}"
+    if controller := scene.controlled_by(at, held):
+        yield f"Controlled By:\t{controller}"
     counted = at.cluster.actual.tally(held.key)
     yield f"Replicas:\t{counted.active} current / {held.replicas} desired"
     phases = [each.phase for each in at.cluster.actual.pods_of(held.key)]
@@ -184,8 +192,8 @@ def _pod(at: Scene, held: pod.Pod) -> Lines:
     ip = seen.ip if seen is not None else ""
     yield f"IP:\t{ip}"
     yield from ("IPs:", f"  IP:\t{ip}") if ip else (f"IPs:\t{NONE}",)
-    if held.owner:
-        yield f"Controlled By:\tReplicaSet/{held.owner.rpartition('/')[2]}"
+    if controller := scene.controlled_by(at, held):
+        yield f"Controlled By:\t{controller}"
     if spec.init_containers:
         initial = {each.name: each for each in podstates.init_statuses(held, spec)}
         yield "Init Containers:"

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from domain import pod, times
 from domain.ages import age
 from domain.pod import Pod
@@ -53,9 +55,8 @@ def document(at: Scene, held: Pod) -> JSON:
     )
     if held.owner:
         metadata["generateName"] = f"{held.owner.rpartition('/')[2]}-"
-        metadata["ownerReferences"] = [
-            scene.owner_reference("ReplicaSet", "apps/v1", held.owner, held.owner_uid)
-        ]
+    if references := scene.owner_references(at, held):
+        metadata["ownerReferences"] = msgspec.to_builtins(references)
     if held.stage == pod.TERMINATING:
         ends_at = held.deletion_at + held.grace
         metadata["deletionTimestamp"] = times.rfc3339_seconds(ends_at)

@@ -52,10 +52,8 @@ def document(at: Scene, held: ReplicaSet) -> JSON:
         annotations=annotations(held),
     )
     metadata["generation"] = held.generation
-    if held.owner:
-        metadata["ownerReferences"] = [
-            scene.owner_reference("Deployment", "apps/v1", held.owner, held.owner_uid)
-        ]
+    if references := scene.owner_references(at, held):
+        metadata["ownerReferences"] = msgspec.to_builtins(references)
     owner = at.cluster.desired.owner_of(held.key)
     if held.stage == replicaset.DELETING:
         metadata |= scene.foreground_deletion(held.deletion_at)

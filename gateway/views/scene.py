@@ -8,9 +8,10 @@ from typing import Final
 
 import msgspec
 
-from domain import objects, podspec, quantities, times
+from domain import objects, owners, podspec, quantities, times
 from domain.metadata import LAST_APPLIED
 from domain.pod import Pod
+from domain.replicaset import ReplicaSet
 from projections.cluster import Cluster
 from projections.desired import TemplateFacts
 from projections.happenings import Happenings
@@ -111,16 +112,18 @@ def metadata(
     return found
 
 
-def owner_reference(kind: str, api_version: str, key: str, uid: str) -> JSON:
-    """The reference to the one owner that controls an object (spec 3.3)."""
-    return {
-        "apiVersion": api_version,
-        "kind": kind,
-        "name": key.rpartition("/")[2],
-        "uid": uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
+def owner_references(at: Scene, held: ReplicaSet | Pod) -> owners.References:
+    """Whom the object belongs to: what its manifest named and its controller (3.3)."""
+    kept = at.cluster.desired.references.of(held.key)
+    return owners.shown(kept, held.owner, held.owner_uid)
+
+
+def controlled_by(at: Scene, held: ReplicaSet | Pod) -> str:
+    """`Kind/name` of the owner that controls the object; "" for an orphan."""
+    for each in owner_references(at, held):
+        if each.controller:
+            return f"{each.kind}/{each.name}"
+    return ""
 
 
 def foreground_deletion(since: float) -> JSON:

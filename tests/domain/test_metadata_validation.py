@@ -152,7 +152,35 @@ INVALID: list[tuple[str, dict[str, object], list[str]]] = [
     (
         "1.6 owner without uid",
         {"metadata__ownerReferences": [{**OWNER, "uid": ""}]},
-        ['metadata.ownerReferences[0].uid: Invalid value: "": must not be empty'],
+        ['metadata.ownerReferences.uid: Invalid value: "": must not be empty'],
+    ),
+    (
+        "1.6 owner that says nothing: four errors, in this order",
+        {"metadata__ownerReferences": [{}]},
+        [
+            'metadata.ownerReferences.apiVersion: Invalid value: "": version must not '
+            "be empty",
+            'metadata.ownerReferences.kind: Invalid value: "": must not be empty',
+            'metadata.ownerReferences.name: Invalid value: "": must not be empty',
+            'metadata.ownerReferences.uid: Invalid value: "": must not be empty',
+        ],
+    ),
+    (
+        "1.6 owner of a group without a version",
+        {"metadata__ownerReferences": [{**OWNER, "apiVersion": "apps/"}]},
+        [
+            'metadata.ownerReferences.apiVersion: Invalid value: "apps/": version must '
+            "not be empty"
+        ],
+    ),
+    (
+        "1.6 owner that is an Event",
+        {"metadata__ownerReferences": [{**OWNER, "apiVersion": "v1", "kind": "Event"}]},
+        [
+            'metadata.ownerReferences: Invalid value: {"apiVersion":"v1","kind":'
+            '"Event","name":"d","uid":"u"}: /v1, Kind=Event is disallowed from being '
+            "an owner"
+        ],
     ),
 ]
 

@@ -16,13 +16,13 @@ from workers import decisions, due, intake, outbox, placing, reconcilers, state
 
 
 def undo_restores_the_newest() -> Change:
-    right = decisions._revisions
+    right = decisions.revisions
 
     def wrong(held: Any, key: str) -> Any:
         found = dict(right(held, key))
         return {number: found[max(found)] for number in found}
 
-    return decisions, "_revisions", wrong
+    return decisions, "revisions", wrong
 
 
 def late_report_believed() -> Change:

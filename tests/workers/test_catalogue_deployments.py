@@ -12,7 +12,8 @@ import pytest
 from domain import metadata, pod
 from domain.events import Recorded
 from projections import status
-from tests.support.cluster import SimCluster, Watcher, manifest, rolling
+from tests.support.cluster import SimCluster, manifest, rolling
+from tests.support.watching import Watcher
 from tests.workers.scenes import (
     condition,
     counted,

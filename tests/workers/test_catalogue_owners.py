@@ -3,11 +3,13 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from domain import deployment, metadata
+from domain import deployment, metadata, pod, replicaset
 from tests.support.cluster import SimCluster, manifest
 from tests.workers.scenes import (
+    controlling,
     counted,
     deploy,
     frozen,
@@ -17,10 +19,15 @@ from tests.workers.scenes import (
     newest,
     owned,
     owner,
+    pod_with,
+    reference,
     relabel,
     replicaset_manifest,
     rs,
     scale,
+    shown,
+    solo,
+    tally,
     template,
 )
 from workers.decisions import Target
@@ -181,3 +188,218 @@ def test_deleting_collects_everything(sim: SimCluster) -> None:
     assert not cluster.desired.deployments
     assert not cluster.desired.replicasets
     assert not cluster.actual.pods
+
+
+# --- references that manifests name -----------------------------------------------
+
+
+def join(
+    sim: SimCluster, references: list[dict[str, Any]], app: str = "web", to: str = "rs"
+) -> pod.Pod:
+    """The pod `solo`, made in the step in which the ReplicaSet gets room for it."""
+    at = {"namespace": "default"}
+    sim.step(
+        sim.command_input(
+            Target(**at, kind="pod", name="solo", verb="create"),
+            {"manifest": pod_with(references, app=app)},
+        ),
+        sim.command_input(
+            Target(**at, kind="replicaset", name=to, verb="scale"),
+            {"replicas": rs(sim, to).replicas + 1},
+        ),
+    )
+    sim.settle()
+    return solo(sim)
+
+
+def give_references(
+    sim: SimCluster,
+    held: replicaset.ReplicaSet,
+    references: list[dict[str, Any]],
+    result: str = "accepted",
+) -> None:
+    """An update of the ReplicaSet that changes its owners and nothing else."""
+    raw = replicaset_manifest(
+        held.name,
+        held.replicas,
+        metadata={"labels": held.labels, "ownerReferences": references},
+        pods=msgspec.to_builtins(sim.cluster.desired.templates[held.template].template),
+    )
+    raw["spec"]["selector"] = msgspec.to_builtins(held.selector)
+    answer = give(sim, "replace", raw)
+    assert answer.result == result, answer.message
+    sim.settle()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param([reference()], 2, id="foreign, no controller"),
+        pytest.param([reference(controller=False)], 2, id="foreign, controller false"),
+        pytest.param(["own"], 1, id="own, controller false"),
+        pytest.param([reference(), "own"], 2, id="both"),
+    ],
+)
+def test_general_replicaset_adoption(
+    sim: SimCluster, given: list[Any], expected: int
+) -> None:
+    """TestGeneralReplicaSetAdoption: a foreign reference is kept and the controller's
+    is added; an own one that does not control is upgraded in its place."""
+    deploy(sim)
+    (held,) = owned(sim)
+    own = reference(owner(sim), controller=False)
+    references = [own if each == "own" else each for each in given]
+    give_references(sim, held, references)
+
+    after = rs(sim, held.name)
+    assert after.owner_uid == owner(sim).uid
+    wanted = [controlling(owner(sim)) if each == own else each for each in references]
+    if own not in references:
+        wanted.append(controlling(owner(sim)))
+    assert shown(sim, after) == wanted
+    assert len(wanted) == expected
+    assert (after.uid, after.generation) == (held.uid, held.generation), "spec 1.2"
+    assert counted(sim) == (3, 3, 3, 3, 0)
+
+
+@pytest.mark.parametrize("controller", [None, False])
+def test_general_pod_adoption(sim: SimCluster, controller: bool | None) -> None:
+    """TestGeneralPodAdoption: as for ReplicaSets; the foreign reference stays."""
+    make(sim, replicaset_manifest(replicas=1))
+    foreign = reference(controller=controller)
+    held = join(sim, [foreign])
+    assert held.owner_uid == rs(sim).uid
+    assert shown(sim, held) == [foreign, controlling(rs(sim))]
+    assert {each.phase for each in members(sim)} == {"Running"}
+
+
+def test_adoption_of_one_that_has_the_reference(sim: SimCluster) -> None:
+    """TestAdoption "pod refers rs as an owner, not a controller": upgraded."""
+    make(sim, replicaset_manifest(replicas=1))
+    join(sim, [reference(rs(sim), controller=False)])
+    assert shown(sim, solo(sim)) == [controlling(rs(sim))]
+    assert solo(sim).owner == rs(sim).key
+
+
+def test_adoption_of_one_without_owners(sim: SimCluster) -> None:
+    """TestAdoption "pod doesn't have owner references": added, and nothing is kept."""
+    make(sim, replicaset_manifest(replicas=1))
+    join(sim, [])
+    assert shown(sim, solo(sim)) == [controlling(rs(sim))]
+    assert not sim.cluster.desired.references.by_object
+    assert not sim.of(pod.PodOwnersChanged)
+
+
+def test_adoption_of_one_that_is_controlled(sim: SimCluster) -> None:
+    """TestAdoption "pod refers rs as a controller": it is its own from the start, and
+    the reference stays as it was written, without blockOwnerDeletion."""
+    make(sim, replicaset_manifest(replicas=1))
+    mine = reference(rs(sim), controller=True)
+    join(sim, [mine])
+    assert shown(sim, solo(sim)) == [mine]
+    assert solo(sim).owner_uid == rs(sim).uid
+    assert len(sim.of(pod.PodAdopted)) == 1
+
+
+@pytest.mark.parametrize("group", ["batch/v1", "example.com/v1"])
+def test_adoption_of_one_that_another_controls(sim: SimCluster, group: str) -> None:
+    """TestAdoption "pod has another controller": untouched, never counted (I7); that
+    it has a kind's or an object's name does not make it that."""
+    make(sim, replicaset_manifest(replicas=2))
+    theirs = reference(rs(sim), controller=True, apiVersion=group)
+    make(sim, pod_with([theirs]))
+    assert (solo(sim).owner, shown(sim, solo(sim))) == ("", [theirs])
+    assert (tally(sim).active, tally(sim).members) == (2, 2)
+
+
+def test_adoption_of_one_that_another_replicaset_controls(sim: SimCluster) -> None:
+    """TestAdoption "pod has another controller", which is one of ours: it counts for
+    that one alone, though both select it."""
+    make(sim, replicaset_manifest("rs", 2))
+    make(sim, replicaset_manifest("other", 2))
+    theirs = reference(rs(sim, "other"), controller=True)
+    join(sim, [theirs], to="other")
+    assert shown(sim, solo(sim)) == [theirs]
+    assert (tally(sim).members, tally(sim, "other").members) == (2, 3)
+
+
+def test_one_that_another_controls_runs_on_alone(sim: SimCluster) -> None:
+    """3.3 and I7: what selects it neither ends nor scales it, nor its Deployment."""
+    make(sim, pod_with([reference(controller=True)]))
+    make(
+        sim,
+        replicaset_manifest(
+            "theirs",
+            1,
+            metadata={"labels": APP, "ownerReferences": [reference(controller=True)]},
+        ),
+    )
+    deploy(sim)
+    scale(sim, 0)
+    sim.settle()
+    assert solo(sim).phase == "Running"
+    assert (rs(sim, "theirs").owner, rs(sim, "theirs").replicas) == ("", 1)
+
+
+def test_releasing_takes_only_the_own_reference(sim: SimCluster) -> None:
+    """Spec 3.3, and TestPodOrphaningAndAdoptionWhenLabelsChange: what else the pod
+    belongs to stays; with its labels back it is adopted again."""
+    make(sim, replicaset_manifest(replicas=1))
+    foreign = reference()
+    join(sim, [foreign])
+    relabel(sim, "pod", "solo", {"app": "away"})
+    assert shown(sim, solo(sim)) == [foreign]
+    assert (solo(sim).owner, solo(sim).phase) == ("", "Running")
+    relabel(sim, "pod", "solo", {"app": "web"})
+    assert len(sim.of(pod.PodAdopted)) == 2
+    assert tally(sim).active == 2, "one is surplus again"
+
+
+def test_a_pod_whose_labels_do_not_match_its_controller(sim: SimCluster) -> None:
+    """Spec 3.3: it names the ReplicaSet as controller, and is released at once."""
+    make(sim, replicaset_manifest(replicas=1))
+    make(sim, pod_with([reference(rs(sim), controller=True)], app="else"))
+    assert (solo(sim).owner, shown(sim, solo(sim))) == ("", [])
+    assert len(members(sim)) == 1
+
+
+def test_an_update_can_take_the_controller_away(sim: SimCluster) -> None:
+    """An update without references releases; the Deployment adopts it anew."""
+    deploy(sim)
+    (held,) = owned(sim)
+    give_references(sim, held, [])
+    assert len(sim.of(replicaset.ReplicaSetReleased)) == 1
+    assert shown(sim, rs(sim, held.name)) == [controlling(owner(sim))]
+    give_references(
+        sim, rs(sim, held.name), [controlling(owner(sim))], result="unchanged"
+    )
+
+
+def test_two_controllers_are_refused(sim: SimCluster) -> None:
+    """Spec 1.6, in Kubernetes' words."""
+    references = [reference(controller=True), reference(controller=True, name="two")]
+    answer = give(sim, "create", pod_with(references))
+    assert answer.code == 422
+    assert answer.message.endswith(
+        'Only one reference can have Controller set to true. Found "true" in '
+        "references for Job/nightly and Job/two"
+    )
+
+
+def test_applying_merges_owners_by_their_uid(sim: SimCluster) -> None:
+    """`patchMergeKey=uid`: the controller that the manifest leaves out stays, what an
+    earlier apply named and this one does not is taken away."""
+    make(sim, replicaset_manifest(replicas=1))
+    (held,) = members(sim)
+    spec = msgspec.to_builtins(
+        sim.cluster.desired.templates[held.template].template.spec
+    )
+    raw = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": held.name}}
+    one, two = reference(), reference(name="two", uid="8e1f")
+    for given in ([one], [one, two], [two]):
+        raw["metadata"] = {"name": held.name, "ownerReferences": given}
+        answer = give(sim, "apply", {**raw, "spec": spec})
+        assert answer.result == "accepted", answer.message
+        sim.settle()
+    assert shown(sim, solo(sim, held.name)) == [two, controlling(rs(sim))]
+    assert solo(sim, held.name).owner_uid == rs(sim).uid

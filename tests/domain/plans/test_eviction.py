@@ -5,6 +5,7 @@ import pytest
 
 from domain import times
 from domain.plans import node_health
+from domain.plans import tolerations as pod_tolerations
 from domain.podspec import Taint, Toleration
 from tests.domain.plans.nodes import Nodes
 
@@ -63,7 +64,7 @@ def test_admission_adds_what_is_not_tolerated(
     given: list[Toleration], added: list[str]
 ) -> None:
     """300 s for not-ready and unreachable, unless the pod says otherwise (4.7)."""
-    found = node_health.with_default_tolerations(given)
+    found = pod_tolerations.with_default_tolerations(given)
 
     assert list(found) == [*given, *(tolerating(300, key) for key in added)]
 
@@ -114,6 +115,37 @@ def test_removing_the_taint_cancels_the_eviction() -> None:
     nodes.change("a", taints=())
 
     assert node_health.is_empty(nodes.look(40.0, "a"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "evicted_at"),
+    [
+        pytest.param(10, 200.0, id="tolerated for a while: no news"),
+        pytest.param(None, 200.0, id="tolerated for ever: no news"),
+        pytest.param(0, 150.0, id="tolerated not at all: now"),
+    ],
+)
+def test_another_taint_keeps_the_time_that_is_set(
+    seconds: int | None, evicted_at: float
+) -> None:
+    """Spec 4.7: a deletion that is scheduled keeps its start, and the earlier trigger
+    wins; a shorter toleration of what comes later does not count from before it."""
+    nodes = Nodes()
+    nodes.add("a")
+    other = msgspec.structs.replace(K, key="other")
+    nodes.pods["a"][0].tolerations = (
+        tolerating(100, K.key),
+        tolerating(seconds, other.key),
+    )
+    first = msgspec.structs.replace(K, time_added=times.rfc3339(100.0))
+    later = msgspec.structs.replace(other, time_added=times.rfc3339(150.0))
+    nodes.change("a", taints=(first,))
+    nodes.look(100.0, "a")
+    nodes.change("a", taints=(later, first))
+    gone = next(
+        now for now in (150.0, 160.0, 199.0, 200.0) if nodes.look(now, "a").evict
+    )
+    assert gone == evicted_at
 
 
 def test_a_pod_that_came_later_has_its_time_from_then() -> None:
