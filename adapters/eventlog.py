@@ -2,7 +2,8 @@
 
 1. There is one writer. It names positions and versions itself, so the store never
    invents one: `append` either continues the log exactly or is refused.
-2. An append is one transaction: all its rows and all its tracking rows, or nothing.
+2. An append is one transaction: all its rows, all its tracking rows and its seals, or
+   nothing.
 3. Positions are 1, 2, 3 … without a gap; the versions of a stream are too.
 4. A refusal is `Conflict` (somebody else has written: stop), `Transient` (the store
    cannot be reached: the outcome of an append is then unknown, compare
@@ -22,9 +23,12 @@ from itertools import islice
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from domain import errors
+from domain.seals import Seal, Stored
 
+SNAPSHOT_BYTES: Final = 512 * 1024 * 1024
+"""The room that the snapshots of one name may take together."""
 SNAPSHOTS_KEPT: Final = 2
-"""So many snapshots of one name are kept: the newest may be the one that is broken."""
+"""So many are kept however large: the newest may be the one that is broken."""
 STREAMS_PER_STATEMENT: Final = 500
 RESERVED_SOURCE: Final = "__migration__"
 """The `eventsourcing` library marks the form of its tracking table with this row."""
@@ -62,8 +66,16 @@ class Tracking(NamedTuple):
 class EventLog(Protocol):
     """One open log, for writing or for reading only."""
 
-    def append(self, rows: Sequence[Row], tracking: Sequence[Tracking] = ()) -> None:
+    def append(
+        self,
+        rows: Sequence[Row],
+        tracking: Sequence[Tracking] = (),
+        seals: Sequence[Seal] = (),
+    ) -> None:
         """Afterwards all of `rows` and `tracking` are on disk and visible to readers.
+
+        So are `seals`, the last of which is that of `rows`; one before it speaks for
+        rows that have none yet. That they continue the seals is the caller's business.
 
         `Conflict`, and nothing written, when the first position is not
         `last_position() + 1`, positions or versions leave a gap or exist already, or
@@ -98,6 +110,21 @@ class EventLog(Protocol):
     def last_position(self) -> int:
         """The position of the last row; 0 when the log is empty."""
 
+    def scan(self, after: int, limit: int) -> list[Stored]:
+        """As `read`, but whatever is there, for an examination of the store.
+
+        Gaps are passed over, and a damaged value may have any type.
+        """
+
+    def last_seal(self) -> Seal | None:
+        """The seal with the highest position; None when there is none."""
+
+    def read_seals(self, after: int, limit: int) -> list[Seal]:
+        """At most `limit` seals whose last position is behind `after`, ascending.
+
+        As with `scan`, a damaged value may have any type.
+        """
+
     def tracked(self, source: str) -> int:
         """The last sequence handled from `source`; 0 when there was none."""
 
@@ -109,7 +136,9 @@ class EventLog(Protocol):
     ) -> None:
         """Keep `state`, the fold up to `position` by version `version` of `name`.
 
-        Of each name the `SNAPSHOTS_KEPT` saved last remain. `Conflict` when the log
+        A snapshot is no part of the log, so a handle that only reads may save one too.
+        Those of other versions of that name are gone afterwards, and so are those that
+        `surplus` names: several over the whole log remain. `Conflict` when the log
         does not reach `position`.
         """
 
@@ -118,8 +147,12 @@ class EventLog(Protocol):
     ) -> tuple[int, bytes] | None:
         """Position and state of the furthest snapshot of that name and version.
 
-        `at_most` bounds the position; `None` comes back when there is none.
+        `at_most` bounds the position; `None` comes back when there is none. What the
+        store has lost of a state is missing from it: its reader must find that out.
         """
+
+    def discard_snapshot(self, name: str, position: int, version: int) -> None:
+        """Afterwards that snapshot is gone; harmless where it is not there."""
 
     def close(self) -> None:
         """Release everything; harmless when repeated. Other calls are then refused."""
@@ -190,6 +223,14 @@ def refused_rows(log: EventLog, rows: Sequence[Row]) -> errors.Conflict:
     raise AssertionError("the store has refused rows that continue it")
 
 
+def check_seals(rows: Sequence[Row], seals: Sequence[Seal]) -> None:
+    """`AssertionError` unless the last of `seals` is about the end of `rows`."""
+    if seals:
+        seal = seals[-1]
+        fits = rows and rows[0][0] <= seal.first <= seal.last == rows[-1][0]
+        assert fits, "a seal is committed with the rows of its step"
+
+
 def check_dense(rows: Sequence[Row], after: int) -> None:
     """`Permanent` unless `rows`, ascending, follow `after` without a gap."""
     if rows and rows[-1].position != after + len(rows):
@@ -228,6 +269,30 @@ def fence_conflict(known: int, last: int) -> errors.Conflict:
         expected=known,
         current=last,
     )
+
+
+def surplus(kept: Sequence[tuple[int, int]], budget: int | None = None) -> list[int]:
+    """The positions of the snapshots that must go, of `(position, bytes)` ascending.
+
+    While they take more than `budget` (`SNAPSHOT_BYTES`) the one goes whose neighbours
+    are the closest to each other, so those that stay spread over the whole log. The
+    newest `SNAPSHOTS_KEPT` stay.
+    """
+    left = list(kept)
+    room = SNAPSHOT_BYTES if budget is None else budget
+    gone: list[int] = []
+    taken = sum(size for _, size in left)
+    while taken > room and len(left) > SNAPSHOTS_KEPT:
+        positions = [0, *(position for position, _ in left)]
+        gaps = (
+            positions[index + 2] - positions[index]
+            for index in range(len(left) - SNAPSHOTS_KEPT)
+        )
+        _, index = min((gap, index) for index, gap in enumerate(gaps))
+        position, size = left.pop(index)
+        gone.append(position)
+        taken -= size
+    return gone
 
 
 def snapshot_conflict(name: str, position: int, last: int) -> errors.Conflict:

@@ -6,11 +6,16 @@
    opening another is how a restart looks.
 """
 
+import bisect
+import operator
 import threading
 from collections.abc import Sequence
 
 from adapters import eventlog
 from adapters.eventlog import Row, Tracking
+from domain.seals import Seal, Stored
+
+_POSITION = operator.itemgetter(0)
 
 
 class MemoryStore:
@@ -21,7 +26,8 @@ class MemoryStore:
         self.rows: list[Row] = []
         self.streams: dict[str, list[Row]] = {}
         self.tracking: dict[str, int] = {}
-        self.snapshots: dict[str, list[tuple[int, int, bytes]]] = {}
+        self.seals: list[Seal] = []
+        self.snapshots: dict[str, dict[int, tuple[int, bytes]]] = {}
         self.writer: MemoryLog | None = None
 
 
@@ -41,8 +47,14 @@ class MemoryLog:
                 self._store.writer = self
             self._known = len(self._store.rows)
 
-    def append(self, rows: Sequence[Row], tracking: Sequence[Tracking] = ()) -> None:
+    def append(
+        self,
+        rows: Sequence[Row],
+        tracking: Sequence[Tracking] = (),
+        seals: Sequence[Seal] = (),
+    ) -> None:
         """See `eventlog.EventLog.append`."""
+        eventlog.check_seals(rows, seals)
         store = self._writable()
         with store.lock:
             if rows:
@@ -62,6 +74,7 @@ class MemoryLog:
             for row in rows:
                 store.streams.setdefault(row.stream, []).append(row)
             store.tracking.update(merged)
+            store.seals.extend(seals)
             self._known = len(store.rows)
 
     def read(self, after: int, limit: int) -> list[Row]:
@@ -99,6 +112,26 @@ class MemoryLog:
         """See `eventlog.EventLog.last_position`."""
         return len(self._open().rows)
 
+    def scan(self, after: int, limit: int) -> list[Stored]:
+        """See `eventlog.EventLog.scan`."""
+        store = self._open()
+        with store.lock:
+            behind = bisect.bisect_right(store.rows, after, key=_POSITION)
+            return list(store.rows[behind : behind + limit])
+
+    def last_seal(self) -> Seal | None:
+        """See `eventlog.EventLog.last_seal`."""
+        store = self._open()
+        with store.lock:
+            return store.seals[-1] if store.seals else None
+
+    def read_seals(self, after: int, limit: int) -> list[Seal]:
+        """See `eventlog.EventLog.read_seals`."""
+        store = self._open()
+        with store.lock:
+            behind = bisect.bisect_right(store.seals, after, key=_POSITION)
+            return store.seals[behind : behind + limit]
+
     def tracked(self, source: str) -> int:
         """See `eventlog.EventLog.tracked`."""
         return self._open().tracking.get(source, 0)
@@ -113,13 +146,20 @@ class MemoryLog:
         self, name: str, position: int, version: int, state: bytes
     ) -> None:
         """See `eventlog.EventLog.save_snapshot`."""
-        store = self._writable()
+        store = self._open()
         with store.lock:
             if position > len(store.rows):
                 raise eventlog.snapshot_conflict(name, position, len(store.rows))
-            kept = store.snapshots.setdefault(name, [])
-            kept.append((position, version, bytes(state)))
-            del kept[: -eventlog.SNAPSHOTS_KEPT]
+            kept = {
+                held: value
+                for held, value in store.snapshots.get(name, {}).items()
+                if value[0] == version
+            }
+            kept[position] = (version, bytes(state))
+            sizes = sorted((held, len(value[1])) for held, value in kept.items())
+            for surplus in eventlog.surplus(sizes):
+                del kept[surplus]
+            store.snapshots[name] = kept
 
     def load_snapshot(
         self, name: str, version: int, at_most: int | None = None
@@ -127,13 +167,20 @@ class MemoryLog:
         """See `eventlog.EventLog.load_snapshot`."""
         store = self._open()
         with store.lock:
-            # The one that was saved last comes first, and `max` keeps the first.
             fitting = [
                 (position, state)
-                for position, saved, state in reversed(store.snapshots.get(name, []))
+                for position, (saved, state) in store.snapshots.get(name, {}).items()
                 if saved == version and (at_most is None or position <= at_most)
             ]
-        return max(fitting, key=lambda found: found[0], default=None)
+        return max(fitting, default=None)
+
+    def discard_snapshot(self, name: str, position: int, version: int) -> None:
+        """See `eventlog.EventLog.discard_snapshot`."""
+        store = self._open()
+        with store.lock:
+            kept = store.snapshots.get(name, {})
+            if position in kept and kept[position][0] == version:
+                del kept[position]
 
     def close(self) -> None:
         """See `eventlog.EventLog.close`."""

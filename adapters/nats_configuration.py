@@ -11,7 +11,7 @@
 
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -108,6 +108,7 @@ _CONTROL: Final = Permissions(
         "rollbook.assign.*",
         "rollbook.event.>",
         nats_subjects.COMMITTED,
+        nats_subjects.CHECKPOINT,
         "_INBOX.user.*.>",
         "_INBOX.node.*.>",
         "$JS.API.STREAM.CREATE.COMMANDS",
@@ -119,12 +120,19 @@ _CONTROL: Final = Permissions(
         "$JS.API.STREAM.INFO.EVENTS",
         "$JS.API.STREAM.DELETE.EVENTS",
         "$JS.API.STREAM.MSG.GET.EVENTS",
+        "$JS.API.STREAM.CREATE.CHECKPOINTS",
+        "$JS.API.STREAM.UPDATE.CHECKPOINTS",
         "$JS.API.CONSUMER.CREATE.COMMANDS.control",
         "$JS.API.CONSUMER.DELETE.COMMANDS.control",
         "$JS.API.CONSUMER.INFO.COMMANDS.control",
         "$JS.API.CONSUMER.MSG.NEXT.COMMANDS.control",
     ),
-    subscribe=("rollbook.report.*", "rollbook.sync.*", "<inbox>"),
+    subscribe=(
+        "rollbook.report.*",
+        "rollbook.sync.*",
+        nats_subjects.CHECKPOINT_REQUEST,
+        "<inbox>",
+    ),
 )
 _API: Final = Permissions(
     publish=("_INBOX.user.*.>",),
@@ -139,6 +147,8 @@ _USER: Final = Permissions(
         "rollbook.cmd.<name>.>",
         "rollbook.query.>",
         "rollbook.node.*.logs",
+        nats_subjects.CHECKPOINT_REQUEST,
+        "$JS.API.STREAM.MSG.GET.CHECKPOINTS",
         "$SRV.>",
         "$JS.API.STREAM.INFO.EVENTS",
         "$JS.API.CONSUMER.CREATE.EVENTS",
@@ -149,7 +159,12 @@ _USER: Final = Permissions(
         "$JS.ACK.EVENTS.>",
         "$JS.FC.EVENTS.>",
     ),
-    subscribe=("rollbook.event.>", nats_subjects.COMMITTED, "<inbox>"),
+    subscribe=(
+        "rollbook.event.>",
+        nats_subjects.COMMITTED,
+        nats_subjects.CHECKPOINT,
+        "<inbox>",
+    ),
 )
 
 
@@ -176,18 +191,32 @@ def permissions(login: str) -> Permissions:
     return Permissions(publish=filled(role.publish), subscribe=filled(role.subscribe))
 
 
+def host_permissions(login: str, nodes: Iterable[str]) -> Permissions:
+    """What `login` may do that plays all of `nodes` on one connection: what each of
+    them may, and nothing else."""
+    each = [permissions(login)]
+    each += [permissions(nats_subjects.node_login(node)) for node in nodes]
+    return Permissions(
+        publish=tuple(dict.fromkeys(s for one in each for s in one.publish)),
+        subscribe=tuple(dict.fromkeys(s for one in each for s in one.subscribe)),
+    )
+
+
 def write_configuration(
     folder: Path,
     *,
     port: int,
     nodes: Iterable[str],
     users: Iterable[str] = ("admin",),
+    hosts: Mapping[str, Sequence[str]] | None = None,
     monitor_port: int | None = None,
     listen: str = HOST,
 ) -> Configuration:
     """Write the server's configuration into `folder`; secrets that exist are kept.
 
     `listen` is loopback unless the server is to serve other hosts or containers.
+    `hosts` are processes that play many nodes on one connection: the name of each (its
+    login is that of a node) and its nodes, which then need no logins of their own.
 
     A login that is not named any more can log in no more, but keeps its secret for
     the day it comes back. `monitor_port` opens the server's HTTP monitoring on
@@ -203,6 +232,10 @@ def write_configuration(
             )
     logins = [nats_subjects.CONTROL, nats_subjects.API]
     logins += [nats_subjects.node_login(node) for node in nodes]
+    played = {
+        nats_subjects.node_login(host): names for host, names in (hosts or {}).items()
+    }
+    logins += played
     logins = list(dict.fromkeys([*logins, *users]))
     folder = folder.absolute()
     private_files.make_folder(folder)
@@ -232,7 +265,10 @@ def write_configuration(
         pid_file=_quoted(str(folder / "nats.pid")),
         store_dir=_quoted(str(folder / "jetstream")),
         max_payload=MAX_PAYLOAD_BYTES,
-        users=",\n".join(map(_user_block, credentials.values())),
+        users=",\n".join(
+            _user_block(each, host_permissions(each.login, played.get(each.login, ())))
+            for each in credentials.values()
+        ),
     )
     private_files.write(configuration.path, text.encode())
     return configuration
@@ -267,8 +303,7 @@ def _quoted(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _user_block(credential: Credential) -> str:
-    allowed = permissions(credential.login)
+def _user_block(credential: Credential, allowed: Permissions) -> str:
     return (
         f"    {{user: {_quoted(credential.login)}, "
         f"password: {_quoted(credential.secret)}, permissions: {{\n"

@@ -17,7 +17,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -120,6 +120,7 @@ class EmbeddedServer:
         *,
         nodes: Iterable[str] = (),
         users: Iterable[str] = ("admin",),
+        hosts: Mapping[str, Sequence[str]] | None = None,
         port: int | None = None,
         monitor_port: int | None = None,
         binary: Path | None = None,
@@ -129,6 +130,7 @@ class EmbeddedServer:
         self.folder = folder
         self.nodes = tuple(nodes)
         self.users = tuple(users)
+        self.hosts = dict(hosts or {})
         self._port = port
         self._monitor_port = monitor_port
         self._port_is_ours_to_choose = port is None
@@ -187,6 +189,7 @@ class EmbeddedServer:
                 port=self._port,
                 nodes=self.nodes,
                 users=self.users,
+                hosts=self.hosts,
                 monitor_port=self._monitor_port,
             )
             log_start = _size(self._configuration.log_file)
@@ -246,6 +249,7 @@ class EmbeddedServer:
             port=before.port,
             nodes=self.nodes,
             users=self.users,
+            hosts=self.hosts,
             monitor_port=self._monitor_port,
         )
         # A running server cannot change its name, and refuses the whole file if the

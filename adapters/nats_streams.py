@@ -11,10 +11,12 @@ import nats.errors
 import nats.js.errors
 from nats.js import JetStreamContext, api
 
+from adapters import nats_subjects
 from domain import errors
 
 COMMANDS: Final = "COMMANDS"
 EVENTS: Final = "EVENTS"
+CHECKPOINTS: Final = "CHECKPOINTS"
 
 ID_HEADER: Final = "Nats-Msg-Id"
 
@@ -56,6 +58,18 @@ EVENTS_CONFIG: Final = api.StreamConfig(
     max_bytes=1024 * 1024 * 1024,
     max_consumers=4096,
     duplicate_window=120,
+)
+CHECKPOINTS_CONFIG: Final = api.StreamConfig(
+    name=CHECKPOINTS,
+    description="signed checkpoints of the log, the newest ones",
+    subjects=[nats_subjects.CHECKPOINT],
+    retention=api.RetentionPolicy.LIMITS,
+    storage=api.StorageType.FILE,
+    discard=api.DiscardPolicy.OLD,
+    max_msgs=10_000,
+    max_bytes=16 * 1024 * 1024,
+    max_msg_size=64 * 1024,
+    duplicate_window=1,
 )
 
 

@@ -24,6 +24,10 @@ CONTROL: Final = "control"
 API: Final = "api"
 COMMITTED: Final = "rollbook.committed"
 """Control says `{"position": N}` here after each commit; it wakes the readers."""
+CHECKPOINT: Final = "rollbook.checkpoint"
+"""Control publishes each signed checkpoint here, a note of C2SP as text."""
+CHECKPOINT_REQUEST: Final = "rollbook.checkpoint.request"
+"""A user's message here asks for a checkpoint now; it comes where all come."""
 
 MAX_SUBJECT_BYTES: Final = 1024
 """The broker ends a connection whose protocol line exceeds 4096 bytes, and that line

@@ -44,6 +44,8 @@ from adapters.nats_streams import (
     went_back,
 )
 from adapters.nats_subjects import (
+    CHECKPOINT,
+    CHECKPOINT_REQUEST,
     COMMITTED,
     CommandSubject,
     assign_subject,
@@ -62,6 +64,8 @@ from adapters.nats_subjects import (
 from domain import errors
 
 __all__ = [
+    "CHECKPOINT",
+    "CHECKPOINT_REQUEST",
     "COMMANDS",
     "COMMITTED",
     "EVENTS",

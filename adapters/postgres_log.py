@@ -9,7 +9,8 @@
    committed only when every check of the first has passed.
 4. A lost connection is `Transient` and says whether the outcome is known. Nothing is
    tried again in here: only the caller can compare `last_position`.
-5. Readers use the library's pool, on which nothing can be written.
+5. Readers use the library's pool, on which nothing can be written. Snapshots alone are
+   written by readers too: a role that may not leaves its starts long.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ from eventsourcing import persistence, postgres
 from adapters import eventlog, postgres_session
 from adapters.eventlog import Row, Tracking
 from domain import errors
+from domain.seals import Seal, Stored
 
 CREATE: Final = (
     "CREATE TABLE IF NOT EXISTS {schema}.stored_events ("
@@ -42,6 +44,17 @@ CREATE: Final = (
     "position bigint NOT NULL, "
     "version integer NOT NULL, "
     "state bytea NOT NULL)",
+)
+CREATE_SEALS: Final = (
+    "CREATE TABLE IF NOT EXISTS {schema}.step_seals ("
+    "last bigint NOT NULL PRIMARY KEY, "
+    "first bigint NOT NULL, "
+    "digest bytea NOT NULL)"
+)
+SELECT_SEALS: Final = "SELECT last, first, digest FROM step_seals "
+INSERT_SEAL: Final = (
+    "INSERT INTO step_seals (last, first, digest) "
+    "SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bytea[])"
 )
 COLUMNS: Final = "notification_id, originator_id, originator_version, topic, state"
 SELECT_ROWS: Final = f"SELECT {COLUMNS} FROM stored_events "  # noqa: S608  # only constants
@@ -113,7 +126,10 @@ class _Recorder(postgres.PostgresProcessRecorder):
             for statement in self.sql_create_statements
             if self.tracking_table_name in statement.as_string()
         ]
-        ours = [psycopg.sql.SQL(text).format(schema=schema) for text in CREATE]
+        ours = [
+            psycopg.sql.SQL(text).format(schema=schema)
+            for text in (*CREATE, CREATE_SEALS)
+        ]
         self.sql_create_statements = [*ours, *tracking]
 
     def create(self, connection: psycopg.Connection[Any]) -> None:
@@ -152,20 +168,28 @@ class PostgresLog:
                 if read_only:
                     raise errors.Transient("no writer has created this log yet")
                 _Recorder(self._datastore).create(connection)
+            elif not read_only:
+                _create_seals(connection, self._datastore.schema)
             if read_only:
                 connection.close()
             self._known = self.last_position()
             undo.pop_all()
 
-    def append(self, rows: Sequence[Row], tracking: Sequence[Tracking] = ()) -> None:
+    def append(
+        self,
+        rows: Sequence[Row],
+        tracking: Sequence[Tracking] = (),
+        seals: Sequence[Seal] = (),
+    ) -> None:
         """See `eventlog.EventLog.append`."""
         if not rows and not tracking:
             return
+        eventlog.check_seals(rows, seals)
         merged = eventlog.merge_tracking(tracking)
         firsts = eventlog.first_versions(rows)
         try:
             with self._writing() as connection:
-                self._stage(connection, rows, firsts, merged)
+                self._stage(connection, rows, firsts, merged, seals)
         except _VersionsRefused:
             raise eventlog.refused_rows(self, rows) from None
         if rows:
@@ -210,6 +234,22 @@ class PostgresLog:
         """See `eventlog.EventLog.last_position`."""
         return self._number(SELECT_LAST)
 
+    def scan(self, after: int, limit: int) -> list[Stored]:
+        """See `eventlog.EventLog.scan`."""
+        where = "WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
+        with self._reading() as cursor:
+            cursor.execute(SELECT_ROWS + where, (after, limit))
+            return cursor.fetchall()
+
+    def last_seal(self) -> Seal | None:
+        """See `eventlog.EventLog.last_seal`."""
+        found = self._seals("ORDER BY last DESC LIMIT 1", ())
+        return found[0] if found else None
+
+    def read_seals(self, after: int, limit: int) -> list[Seal]:
+        """See `eventlog.EventLog.read_seals`."""
+        return self._seals("WHERE last > %s ORDER BY last LIMIT %s", (after, limit))
+
     def tracked(self, source: str) -> int:
         """See `eventlog.EventLog.tracked`."""
         return self._number(
@@ -232,21 +272,29 @@ class PostgresLog:
         self, name: str, position: int, version: int, state: bytes
     ) -> None:
         """See `eventlog.EventLog.save_snapshot`."""
-        with self._writing() as connection:
-            connection.execute("BEGIN")
-            last: int = connection.execute(SELECT_LAST).fetchall()[0][0]
-            if position > last:
-                raise eventlog.snapshot_conflict(name, position, last)
+        last = self.last_position()
+        if position > last:
+            raise eventlog.snapshot_conflict(name, position, last)
+        with self._aside() as connection:
+            connection.execute(
+                "DELETE FROM projection_snapshots WHERE name = %s "
+                "AND (version <> %s OR position = %s)",
+                (name, version, position),
+            )
             connection.execute(
                 "INSERT INTO projection_snapshots (name, position, version, state) "
                 "VALUES (%s, %s, %s, %b)",
                 (name, position, version, state),
             )
+            kept = connection.execute(
+                "SELECT position, octet_length(state) FROM projection_snapshots "
+                "WHERE name = %s ORDER BY position",
+                (name,),
+            ).fetchall()
             connection.execute(
-                "DELETE FROM projection_snapshots WHERE name = %(name)s "
-                "AND saved NOT IN (SELECT saved FROM projection_snapshots "
-                "WHERE name = %(name)s ORDER BY saved DESC LIMIT %(kept)s)",
-                {"name": name, "kept": eventlog.SNAPSHOTS_KEPT},
+                "DELETE FROM projection_snapshots "
+                "WHERE name = %s AND position = ANY(%s)",
+                (name, eventlog.surplus(kept)),
             )
 
     def load_snapshot(
@@ -263,6 +311,15 @@ class PostgresLog:
             found: tuple[int, bytes] | None = cursor.fetchone()
             return found
 
+    def discard_snapshot(self, name: str, position: int, version: int) -> None:
+        """See `eventlog.EventLog.discard_snapshot`."""
+        with self._aside() as connection:
+            connection.execute(
+                "DELETE FROM projection_snapshots "
+                "WHERE name = %s AND position = %s AND version = %s",
+                (name, position, version),
+            )
+
     def close(self) -> None:
         """See `eventlog.EventLog.close`."""
         with self._guard:
@@ -278,6 +335,7 @@ class PostgresLog:
         rows: Sequence[Row],
         firsts: dict[str, int],
         tracking: dict[str, int],
+        seals: Sequence[Seal],
     ) -> None:
         """Everything of one append but its commit; raises when that must not come."""
         later = [stream for stream, version in firsts.items() if version != 1]
@@ -292,6 +350,10 @@ class PostgresLog:
             if rows:
                 connection.execute(
                     INSERT_ROWS, list(map(list, zip(*rows, strict=True)))
+                )
+            if seals:
+                connection.execute(
+                    INSERT_SEAL, list(map(list, zip(*seals, strict=True)))
                 )
             if tracking:
                 columns = (list(tracking), list(tracking.values()))
@@ -309,6 +371,14 @@ class PostgresLog:
             for source in tracking.keys() - taken:
                 current = self.tracked(source)
                 raise eventlog.tracking_conflict(source, tracking[source], current)
+
+    def _seals(self, where: str, parameters: tuple[object, ...]) -> list[Seal]:
+        with self._reading() as cursor:
+            cursor.execute("SELECT to_regclass('step_seals') IS NOT NULL")
+            if cursor.fetchall() != [(True,)]:
+                return []  # a version before the seals wrote this, and none has since
+            cursor.execute(SELECT_SEALS + where, parameters)
+            return list(map(Seal._make, cursor.fetchall()))
 
     def _rows(self, where: str, parameters: tuple[object, ...]) -> list[Row]:
         with self._reading() as cursor:
@@ -356,6 +426,14 @@ class PostgresLog:
             self._failure = str(error)
             raise
 
+    @contextlib.contextmanager
+    def _aside(self) -> Iterator[psycopg.Connection[Any]]:
+        """A transaction on a connection of its own: the log's must not wait for it."""
+        with self._translated("no snapshot was changed"):
+            connection = postgres_session.connect(self._parameters)
+            with contextlib.closing(connection), connection.transaction():
+                yield connection
+
     def _reconnected(self) -> psycopg.Connection[Any]:
         """The writer's connection; made and locked anew when the last one was lost."""
         with self._translated("nothing was written"):
@@ -400,3 +478,9 @@ class PostgresLog:
 
 class _VersionsRefused(Exception):
     """A row exists already."""
+
+
+def _create_seals(connection: psycopg.Connection[Any], schema: str) -> None:
+    """A version before the seals made the other tables."""
+    name = psycopg.sql.Identifier(schema)
+    connection.execute(psycopg.sql.SQL(CREATE_SEALS).format(schema=name))

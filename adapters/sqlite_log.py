@@ -9,14 +9,12 @@
 4. The lock file names the writer while it runs and is emptied by a clean close. A name
    found in it on opening means a crash, and only then the whole file is scanned.
 5. Other processes read while the writer writes, through connections that cannot write.
+6. Snapshots are files in the folder `<file>.snapshots`, so that readers can keep them.
 """
 
 import contextlib
-import fcntl
-import os
 import pathlib
 import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -24,7 +22,10 @@ from eventsourcing import persistence, sqlite
 
 from adapters import eventlog
 from adapters.eventlog import Row, Tracking
+from adapters.snapshot_folder import SnapshotFolder
+from adapters.writer_lock import WriterLock
 from domain import errors
+from domain.seals import Seal, Stored
 
 BUSY_TIMEOUT_S: Final = 10
 APPLICATION_ID: Final = 0x524F4C4C
@@ -40,14 +41,17 @@ CREATE_EVENTS: Final = (
     "state BLOB NOT NULL, "
     "UNIQUE (originator_id, originator_version))"
 )
-CREATE_SNAPSHOTS: Final = (
-    "CREATE TABLE IF NOT EXISTS projection_snapshots ("
-    "saved INTEGER PRIMARY KEY, "
-    "name TEXT NOT NULL, "
-    "position INTEGER NOT NULL, "
-    "version INTEGER NOT NULL, "
-    "state BLOB NOT NULL)"
+CREATE_SEALS: Final = (
+    "CREATE TABLE IF NOT EXISTS step_seals ("
+    "last INTEGER PRIMARY KEY, "
+    "first INTEGER NOT NULL, "
+    "digest BLOB NOT NULL)"
 )
+SEALS_EXIST: Final = (
+    "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'step_seals'"
+)
+SELECT_SEALS: Final = "SELECT last, first, digest FROM step_seals "
+INSERT_SEAL: Final = "INSERT INTO step_seals (last, first, digest) VALUES (?, ?, ?)"
 INSERT_ROW: Final = f"INSERT INTO stored_events ({COLUMNS}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608  # only constants
 SELECT_ROWS: Final = f"SELECT {COLUMNS} FROM stored_events "  # noqa: S608  # only constants
 SELECT_LAST: Final = "SELECT coalesce(max(notification_id), 0) FROM stored_events"
@@ -107,7 +111,7 @@ class _Recorder(sqlite.SQLiteProcessRecorder):
 
     def construct_create_table_statements(self) -> list[str]:
         tracking = super().construct_create_table_statements()[1:]
-        return [CREATE_EVENTS, *tracking, CREATE_SNAPSHOTS]
+        return [CREATE_EVENTS, *tracking, CREATE_SEALS]
 
     def track(self, cursor: sqlite.SQLiteCursor, tracking: Tracking) -> None:
         """Record it in the cursor's transaction; `Conflict` unless it is greater."""
@@ -136,13 +140,14 @@ class SQLiteLog:
         self._check_versions = check_versions
         self._failure: str | None = None
         self._closed = False
-        self._lock: _WriterLock | None = None
+        self._snapshots = SnapshotFolder(path.with_name(f"{path.name}.snapshots"))
+        self._lock: WriterLock | None = None
         if read_only and not path.exists():
             raise errors.Transient(f"{path}: no writer has created this log yet")
         with contextlib.ExitStack() as undo:
             if not read_only:
                 _make_folder(path)
-                self._lock = _WriterLock(path.with_name(f"{path.name}.lock"))
+                self._lock = WriterLock(path.with_name(f"{path.name}.lock"))
                 undo.callback(self._lock.release, clean=False)
             datastore = _Datastore(path, read_only=read_only)
             undo.callback(datastore.close)
@@ -156,10 +161,16 @@ class SQLiteLog:
             self._known = self.last_position()
             undo.pop_all()
 
-    def append(self, rows: Sequence[Row], tracking: Sequence[Tracking] = ()) -> None:
+    def append(
+        self,
+        rows: Sequence[Row],
+        tracking: Sequence[Tracking] = (),
+        seals: Sequence[Seal] = (),
+    ) -> None:
         """See `eventlog.EventLog.append`."""
         if not rows and not tracking:
             return
+        eventlog.check_seals(rows, seals)
         merged = eventlog.merge_tracking(tracking)
         try:
             with self._writing() as cursor:
@@ -173,6 +184,8 @@ class SQLiteLog:
                 cursor.executemany(INSERT_ROW, rows)
                 for item in merged.items():
                     self._recorder.track(cursor, Tracking(*item))
+                for seal in seals:
+                    cursor.execute(INSERT_SEAL, seal)
         except _VersionsRefused:
             raise eventlog.refused_rows(self, rows) from None
         if rows:
@@ -221,6 +234,22 @@ class SQLiteLog:
         with self._translated():
             return self._recorder.max_notification_id() or 0
 
+    def scan(self, after: int, limit: int) -> list[Stored]:
+        """See `eventlog.EventLog.scan`."""
+        where = "WHERE notification_id > ? ORDER BY notification_id LIMIT ?"
+        with self._reading() as cursor:
+            cursor.execute(SELECT_ROWS + where, (after, limit))
+            return cursor.fetchall()
+
+    def last_seal(self) -> Seal | None:
+        """See `eventlog.EventLog.last_seal`."""
+        found = self._seals("ORDER BY last DESC LIMIT 1", ())
+        return found[0] if found else None
+
+    def read_seals(self, after: int, limit: int) -> list[Seal]:
+        """See `eventlog.EventLog.read_seals`."""
+        return self._seals("WHERE last > ? ORDER BY last LIMIT ?", (after, limit))
+
     def tracked(self, source: str) -> int:
         """See `eventlog.EventLog.tracked`."""
         with self._translated():
@@ -240,35 +269,24 @@ class SQLiteLog:
         self, name: str, position: int, version: int, state: bytes
     ) -> None:
         """See `eventlog.EventLog.save_snapshot`."""
-        with self._writing() as cursor:
-            last = _number(cursor, SELECT_LAST)
-            if position > last:
-                raise eventlog.snapshot_conflict(name, position, last)
-            cursor.execute(
-                "INSERT INTO projection_snapshots (name, position, version, state) "
-                "VALUES (?, ?, ?, ?)",
-                (name, position, version, state),
-            )
-            cursor.execute(
-                "DELETE FROM projection_snapshots WHERE name = ?1 AND saved NOT IN ("
-                "SELECT saved FROM projection_snapshots WHERE name = ?1 "
-                "ORDER BY saved DESC LIMIT ?2)",
-                (name, eventlog.SNAPSHOTS_KEPT),
-            )
+        last = self.last_position()
+        if position > last:
+            raise eventlog.snapshot_conflict(name, position, last)
+        self._snapshots.save(name, position, version, state)
 
     def load_snapshot(
         self, name: str, version: int, at_most: int | None = None
     ) -> tuple[int, bytes] | None:
         """See `eventlog.EventLog.load_snapshot`."""
-        with self._reading() as cursor:
-            cursor.execute(
-                "SELECT position, state FROM projection_snapshots "
-                "WHERE name = ?1 AND version = ?2 AND (?3 IS NULL OR position <= ?3) "
-                "ORDER BY position DESC, saved DESC LIMIT 1",
-                (name, version, at_most),
-            )
-            found: tuple[int, bytes] | None = cursor.fetchone()
-            return found
+        if self._closed:
+            raise eventlog.closed_error()
+        return self._snapshots.load(name, version, at_most)
+
+    def discard_snapshot(self, name: str, position: int, version: int) -> None:
+        """See `eventlog.EventLog.discard_snapshot`."""
+        if self._closed:
+            raise eventlog.closed_error()
+        self._snapshots.discard(name, position, version)
 
     def close(self) -> None:
         """See `eventlog.EventLog.close`."""
@@ -303,6 +321,15 @@ class SQLiteLog:
             if not _number(cursor, "SELECT count(*) FROM sqlite_master"):
                 cursor.execute(f"PRAGMA application_id={APPLICATION_ID}")
                 self._recorder._create_table(cursor)
+            else:
+                cursor.execute(CREATE_SEALS)  # a version before the seals made the file
+
+    def _seals(self, where: str, parameters: tuple[object, ...]) -> list[Seal]:
+        with self._reading() as cursor:
+            if not _number(cursor, SEALS_EXIST):
+                return []  # a version before the seals wrote this, and none has since
+            cursor.execute(SELECT_SEALS + where, parameters)
+            return list(map(Seal._make, cursor.fetchall()))
 
     def _rows(self, where: str, parameters: tuple[object, ...]) -> list[Row]:
         with self._reading() as cursor:
@@ -379,47 +406,6 @@ class SQLiteLog:
 
 class _VersionsRefused(Exception):
     """A row does not continue its stream."""
-
-
-class _WriterLock:
-    """The one writer's lock; `crashed` tells that the last holder never let go."""
-
-    def __init__(self, path: pathlib.Path) -> None:
-        try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise errors.Permanent(
-                f"{path} cannot be created: {error.strerror}; check the folder and its "
-                "permissions"
-            ) from error
-        self._guard = threading.Lock()
-        self._held = True
-        holder = os.pread(self._file, 32, 0).decode(errors="replace").strip()
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._file)
-            raise eventlog.AnotherWriter(
-                f"process {holder or 'unknown'} holds {path}"
-            ) from error
-        holder = os.pread(self._file, 32, 0).decode(errors="replace").strip()
-        self.crashed = bool(holder)
-        self._write(f"{os.getpid()}\n")
-
-    def release(self, *, clean: bool) -> None:
-        """Let go; a holder that is not `clean` leaves its name behind."""
-        with self._guard:
-            if not self._held:
-                return
-            self._held = False
-            if clean:
-                self._write("")
-            os.close(self._file)
-
-    def _write(self, text: str) -> None:
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, text.encode(), 0)
-        os.fsync(self._file)
 
 
 def _make_folder(path: pathlib.Path) -> None:

@@ -29,6 +29,13 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
     """How often a kubelet reports when it has nothing to say."""
 
 
+class Checkpoints(msgspec.Struct, frozen=True, kw_only=True):
+    """How often the log is signed, in seconds, and where else that is kept."""
+
+    every: float = 60.0
+    witnesses: tuple[Path, ...] = ()
+
+
 class UpOptions(Options, frozen=True, kw_only=True):
     """`rollbook up`: everything in one command."""
 
@@ -48,6 +55,7 @@ class UpOptions(Options, frozen=True, kw_only=True):
     restart: bool = True
     """Processes that end by themselves are started again."""
     times: Times = Times()
+    checkpoints: Checkpoints = Checkpoints()
 
 
 class ControlOptions(Options, frozen=True, kw_only=True):
@@ -58,6 +66,7 @@ class ControlOptions(Options, frozen=True, kw_only=True):
     store: str = ""
     """Empty is what the context says."""
     times: Times = Times()
+    checkpoints: Checkpoints = Checkpoints()
 
 
 class ApiOptions(Options, frozen=True, kw_only=True):

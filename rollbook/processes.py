@@ -42,7 +42,7 @@ def run_control(options: ControlOptions) -> None:
 
     Raises `Permanent` if it must stop.
     """
-    from workers import control
+    from workers import control, notary
 
     context = _context(options.context)
     told = control.ControlSettings(
@@ -52,6 +52,11 @@ def run_control(options: ControlOptions) -> None:
         store_url=options.store or context.store_url,
         version=version(),
         writer=writer_settings(options.times),
+        checkpoints=notary.Settings(
+            folder=_data_folder(options.context, context),
+            witnesses=options.checkpoints.witnesses,
+            every=options.checkpoints.every,
+        ),
     )
     life = _Life("control", options.context)
     _serve(life, lambda stop: control.run(told, stop, life.ready, life.progress))
@@ -140,6 +145,13 @@ def _secrets(options: KubeletOptions, context: Context) -> dict[str, str]:
             )
         found[login] = contexts.load_context(str(path), os.environ).secret
     return found
+
+
+def _data_folder(explicit: str | None, context: Context) -> Path:
+    """The cluster's folder; where it is on another machine, that of the context."""
+    folder = Path(context.data_folder or ".rollbook")
+    file = explicit or settings.text(os.environ, settings.CONTEXT)
+    return Path(file).expanduser().parent if file and not folder.is_dir() else folder
 
 
 def _context(explicit: str | None) -> Context:

@@ -237,6 +237,8 @@ class _Supervisor:
             *("--store", self._store),
             *("--node-monitor-grace-period", str(times.node_monitor_grace)),
             *("--default-toleration-seconds", str(times.toleration)),
+            *("--checkpoint-every", str(options.checkpoints.every)),
+            *(f"--witness={path.absolute()}" for path in options.checkpoints.witnesses),
         )
         self._child(
             "api",
@@ -383,6 +385,7 @@ class _Supervisor:
         click.echo(f"ready: nats {url}, store {self._store}, {described}")
         click.echo(f"  context  {context}")
         click.echo(f"  logs     {self._data / 'logs'}")
+        click.echo(f"  signed   {self._data / 'checkpoints'}: rollbook verify")
         click.echo("  try      " + f"rollbook{flag} apply -f examples/nginx.yaml")
         click.echo("           " + f"rollbook{flag} get deployments")
         click.echo("  stop     Ctrl-C")

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from adapters import nats_subjects, nats_wire
-from rollbook.exchange import ID_HEADER, Incoming
+from adapters.exchange import ID_HEADER, Incoming
 
 POLL_SECONDS: Final = 5.0
 

@@ -19,11 +19,12 @@ import msgspec
 
 from adapters import eventstore, nats_wire
 from adapters.clock import Clock, MonotoneClock
-from adapters.eventlog import AnotherWriter, EventLog, Row, Tracking
-from domain import catalogue, names
+from adapters.eventlog import AnotherWriter, EventLog
+from domain import names
 from domain.errors import Permanent, Transient
 from domain.protocol import Answer, Assignment, Pulse
-from workers import loading, state
+from workers import loading, notary, state
+from workers.committing import Committer
 from workers.decisions import Target
 from workers.intake import (
     CommandInput,
@@ -60,6 +61,8 @@ class ControlSettings(msgspec.Struct, frozen=True, kw_only=True):
     store_url: str
     version: str = "0"
     writer: state.Settings = state.Settings()
+    checkpoints: notary.Settings | None = None
+    """None signs nothing."""
 
 
 class Control:
@@ -79,6 +82,7 @@ class Control:
         self._outcomes: asyncio.Queue[tuple[Step, int]] = asyncio.Queue(maxsize=1)
         self._commit_thread = ThreadPoolExecutor(1, "commit")
         self._read_thread = ThreadPoolExecutor(1, "lookup")
+        self._committer = Committer(log)
         self._client: nats_wire.Client | None = None
         self._relay: Relay | None = None
         self._progress: Callable[[int, int], None] | None = None
@@ -99,6 +103,7 @@ class Control:
         await loop.run_in_executor(
             self._read_thread, loading.load, self._state, self._log
         )
+        await loop.run_in_executor(self._commit_thread, self._committer.start)
         gc.collect()
         gc.freeze()
         self.committed = self._state.cluster.position
@@ -141,6 +146,7 @@ class Control:
             asyncio.create_task(self._fetch(commands), name="fetch"),
             asyncio.create_task(relay.run(), name="relay"),
             asyncio.create_task(self._pulse(client), name="pulse"),
+            asyncio.create_task(self._sign(client), name="notary"),
         ]
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -289,6 +295,7 @@ class Control:
         fresh.counters = self._state.counters
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._read_thread, loading.load, fresh, self._log)
+        self._check_alone(fresh.cluster.position)
         self._state = fresh
         fresh.wake(self._time())
         await self._announce()
@@ -303,10 +310,9 @@ class Control:
         loop = asyncio.get_running_loop()
         while True:
             outcome, sequence = await self._outcomes.get()
-            if outcome.events or outcome.tracking:
-                await loop.run_in_executor(self._commit_thread, self._append, outcome)
-                self.committed = outcome.position
-            await self._speak(outcome)
+            thread = self._commit_thread
+            if await loop.run_in_executor(thread, self._secure, outcome):
+                await self._speak(outcome)
             if outcome.events:
                 await self._publish_committed()
                 assert self._relay is not None, "it is made before the first commit"
@@ -316,41 +322,38 @@ class Control:
                 self._decided = sequence
             self._outcomes.task_done()
 
-    def _append(self, outcome: Step) -> None:
-        rows = [
-            Row(
-                recorded.position,
-                recorded.stream,
-                recorded.version,
-                recorded.event.TOPIC,
-                catalogue.encode(recorded),
-            )
-            for recorded in outcome.events
-        ]
-        tracking = [Tracking(*item) for item in outcome.tracking.items()]
-        try:
-            self._log.append(rows, tracking)
-        except Transient as error:
-            self._append_again(rows, tracking, error)
+    def _secure(self, outcome: Step) -> bool:
+        """Afterwards the step is on disk; whether it may be spoken of.
 
-    def _append_again(
-        self, rows: list[Row], tracking: list[Tracking], error: Transient
-    ) -> None:
-        """The connection to the store broke: nobody knows whether this was written.
-
-        The store says how far it is; only a state that is exactly before this append
-        allows another try. Anything else means that positions were lost or reused.
+        A step without events is fenced too: what a writer that was replaced would say
+        is made from a state that is no longer true. Raises `Conflict` or `Permanent`
+        where another writer has appended.
         """
-        last = self._log.last_position()
-        if rows and last == rows[-1].position:
-            return
-        if rows and last == rows[0].position - 1:
-            self._log.append(rows, tracking)
-            return
-        raise Permanent(
-            f"the store is at position {last} after a broken connection, "
-            f"expected {rows[0].position - 1 if rows else 'no rows'}: stopping"
-        ) from error
+        if outcome.events or outcome.tracking:
+            self._append(outcome)
+            self.committed = outcome.position
+            return True
+        if not (outcome.answers or outcome.syncs or outcome.assignments):
+            return True
+        try:
+            last = self._log.last_position()
+        except Transient as error:
+            # Whoever misses it asks again, and nothing of it was to be kept.
+            _log.info("not said, as the store cannot be asked: %s", error)
+            return False
+        self._check_alone(last)
+        return True
+
+    def _check_alone(self, last: int) -> None:
+        """`Permanent` unless this writer has appended what the store ends with."""
+        if last != self.committed:
+            raise Permanent(
+                f"the store is at position {last}, this writer has committed "
+                f"{self.committed}: another one has appended; stopping"
+            )
+
+    def _append(self, outcome: Step) -> None:
+        self._committer.append(outcome)
 
     async def _speak(self, outcome: Step) -> None:
         for reply, answer in outcome.answers:
@@ -403,6 +406,21 @@ class Control:
             if self._progress is not None:
                 self._progress(self.committed, self._state.cluster.position)
             await asyncio.sleep(PULSE_SECONDS)
+
+    async def _sign(self, client: nats_wire.Client) -> None:
+        """Signs checkpoints until it is cancelled, and then a last one."""
+
+        async def publish(note: str) -> None:
+            await self._say(nats_wire.CHECKPOINT, note.encode())
+
+        desk = notary.Desk(
+            self._log,
+            self._settings.checkpoints,
+            lambda: (self._state.cluster.uid, self._committer.tip),
+            publish,
+            self._state.count,
+        )
+        await desk.run(client)
 
     async def _say(self, subject: str, data: bytes) -> None:
         """Publishes; a broker that is away loses it, which costs a repetition."""

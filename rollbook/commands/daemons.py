@@ -11,6 +11,7 @@ from rollbook.commands import options as shared
 from rollbook.failures import Failure
 from rollbook.options import (
     ApiOptions,
+    Checkpoints,
     ControlOptions,
     KubeletOptions,
     Runtime,
@@ -72,6 +73,15 @@ _TOLERATION: Final = click.option(
     envvar=settings.TOLERATION, default=Times().toleration, show_default=True,
     help="Seconds that pods stay on a node that is not ready.",
 )  # fmt: skip
+_EVERY: Final = click.option(
+    "--checkpoint-every", type=_SECONDS, envvar=settings.CHECKPOINT_EVERY,
+    default=Checkpoints().every, show_default=True,
+    help="Seconds between two signed checkpoints of a log that grows.",
+)  # fmt: skip
+_WITNESS: Final = click.option(
+    "--witness", "witnesses", type=_PATH, multiple=True, envvar=settings.WITNESS,
+    metavar="FILE", help="Append each checkpoint here too: another disk, for example.",
+)  # fmt: skip
 
 
 @click.command(cls=flags.Command)
@@ -110,6 +120,8 @@ _TOLERATION: Final = click.option(
 @_HEARTBEAT
 @_GRACE
 @_TOLERATION
+@_EVERY
+@_WITNESS
 @shared.everywhere
 @click.pass_context
 def up(
@@ -127,6 +139,8 @@ def up(
     heartbeat: float,
     node_monitor_grace: float,
     toleration: int,
+    checkpoint_every: float,
+    witnesses: tuple[Path, ...],
 ) -> None:
     """Run the whole system here, in the foreground; Ctrl-C stops it.
 
@@ -149,6 +163,7 @@ def up(
                 heartbeat=heartbeat, node_monitor_grace=node_monitor_grace,
                 toleration=toleration,
             ),
+            checkpoints=Checkpoints(every=checkpoint_every, witnesses=witnesses),
         )
     )  # fmt: skip
 
@@ -157,10 +172,17 @@ def up(
 @_STORE
 @_GRACE
 @_TOLERATION
+@_EVERY
+@_WITNESS
 @shared.everywhere
 @click.pass_context
 def control(
-    ctx: click.Context, store: str, node_monitor_grace: float, toleration: int
+    ctx: click.Context,
+    store: str,
+    node_monitor_grace: float,
+    toleration: int,
+    checkpoint_every: float,
+    witnesses: tuple[Path, ...],
 ) -> None:
     """Run the one writer: it decides commands and reconciles.
 
@@ -176,6 +198,7 @@ def control(
         ControlOptions(
             context=shared.context_file(ctx), store=store, debug=shared.debug(ctx),
             times=Times(node_monitor_grace=node_monitor_grace, toleration=toleration),
+            checkpoints=Checkpoints(every=checkpoint_every, witnesses=witnesses),
         )
     )  # fmt: skip
 

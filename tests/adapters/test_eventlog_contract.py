@@ -285,6 +285,8 @@ def test_closed(store: conftest.Store) -> None:
         log.last_position,
         log.all_tracked,
         lambda: log.save_snapshot("desired", 1, 1, b""),
+        lambda: log.load_snapshot("desired", 1),
+        lambda: log.discard_snapshot("desired", 1, 1),
     ):
         with pytest.raises(errors.Permanent, match="closed"):
             call()
@@ -339,8 +341,6 @@ def test_reader_cannot_write(store: conftest.Store) -> None:
 
     with pytest.raises(errors.Permanent, match="reading only"):
         reader.append([row(4, POD, 3)])
-    with pytest.raises(errors.Permanent, match="reading only"):
-        reader.save_snapshot("desired", 1, 1, b"")
 
     assert_as_begun(writer)
     assert reader.last_position() == 4
@@ -354,52 +354,6 @@ def test_reader_before_the_writer(durable_store: conftest.UrlStore) -> None:
 
     durable_store.open().close()
     assert durable_store.open(read_only=True).last_position() == 0
-
-
-def test_snapshots(store: conftest.Store) -> None:
-    """The last two of each name stay; the furthest that fits the question is found."""
-    log = begun(store)
-    log.save_snapshot("actual", 1, 1, b"other")
-    for position, version in [(1, 1), (2, 1), (3, 1)]:
-        log.save_snapshot("desired", position, version, b"%d" % position)
-
-    assert log.load_snapshot("desired", 1) == (3, b"3")
-    assert log.load_snapshot("desired", 1, at_most=2) == (2, b"2")
-    assert log.load_snapshot("desired", 1, at_most=1) is None
-    assert log.load_snapshot("desired", 2) is None
-    assert log.load_snapshot("actual", 1) == (1, b"other")
-
-
-def test_snapshot_of_a_newer_version(store: conftest.Store) -> None:
-    """A new version that replays from the start keeps what it has just saved."""
-    log = begun(store)
-    log.save_snapshot("desired", 2, 1, b"old 2")
-    log.save_snapshot("desired", 3, 1, b"old 3")
-
-    log.save_snapshot("desired", 1, 2, b"new 1")
-
-    assert log.load_snapshot("desired", 2) == (1, b"new 1")
-    assert log.load_snapshot("desired", 1) == (3, b"old 3")
-
-
-def test_snapshot_saved_twice(store: conftest.Store) -> None:
-    """Of two snapshots at one position the later one counts."""
-    log = begun(store)
-    log.save_snapshot("desired", 3, 1, b"first")
-    log.save_snapshot("desired", 3, 1, bytes(range(256)) * 40_000)
-
-    assert log.load_snapshot("desired", 1) == (3, bytes(range(256)) * 40_000)
-
-
-def test_snapshot_beyond_the_log(store: conftest.Store) -> None:
-    """A snapshot of positions that are not in the log is refused."""
-    log = begun(store)
-
-    with pytest.raises(errors.Conflict) as refusal:
-        log.save_snapshot("desired", 4, 1, b"")
-
-    assert (refusal.value.expected, refusal.value.current) == (4, 3)
-    assert log.load_snapshot("desired", 1) is None
 
 
 def test_readers_while_writing(store: conftest.Store) -> None:
