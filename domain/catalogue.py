@@ -17,7 +17,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from domain import command, deployment, node, pod, replicaset, times
+from domain import command, deployment, node, plain, pod, replicaset, times
 from domain.errors import Permanent
 from domain.events import Event, Recorded
 
@@ -28,6 +28,7 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     deployment.DeploymentCreated,
     deployment.DeploymentTemplateChanged,
     deployment.DeploymentRolledBack,
+    deployment.DeploymentRollbackDeclined,
     deployment.DeploymentScaled,
     deployment.DeploymentConfigured,
     deployment.DeploymentPaused,
@@ -39,6 +40,8 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     deployment.RevisionStarted,
     deployment.RolloutCompleted,
     deployment.RolloutStalled,
+    deployment.RevisionTagged,
+    deployment.RevisionUntagged,
     deployment.HashCollided,
     replicaset.ReplicaSetCreated,
     replicaset.ReplicaSetScaled,
@@ -49,6 +52,7 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     replicaset.ReplicaSetRecovered,
     replicaset.ReplicaSetAdopted,
     replicaset.ReplicaSetReleased,
+    replicaset.ReplicaSetOwnersChanged,
     replicaset.ReplicaSetLabelled,
     replicaset.ReplicaSetAnnotated,
     replicaset.ReplicaSetDeletionRequested,
@@ -63,6 +67,7 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     pod.PodFailed,
     pod.PodAdopted,
     pod.PodReleased,
+    pod.PodOwnersChanged,
     pod.PodLabelled,
     pod.PodAnnotated,
     pod.PodConfigured,
@@ -79,6 +84,10 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     node.NodeTainted,
     node.NodeRemoved,
     node.ReportsCounted,
+    plain.ObjectCreated,
+    plain.ObjectReplaced,
+    plain.ObjectDeletionRequested,
+    plain.ObjectDeleted,
 )
 
 UPCASTS: Final[dict[type[Event], Callable[[Event], Event]]] = {}
@@ -103,6 +112,8 @@ class Unreadable(NamedTuple):
     stream: str
     topic: str
     why: str
+    version: int = 0
+    """Its place in the stream; 0 where it was read and could not be folded."""
 
 
 _ENCODER: Final = msgspec.json.Encoder()

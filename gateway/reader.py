@@ -10,16 +10,21 @@
 4. What wakes the reader is only a hint: the store says what there is, and it is asked
    at least every `POLL_SECONDS`.
 5. A log that has gone back is another one: the reader starts anew.
+6. It starts from the newest snapshot that its log stands behind, and takes snapshots
+   for the starts that come, its own and the writer's: cut between two steps, written
+   in a thread of their own. One that cannot be kept is an alarm and nothing else.
 """
 
 import asyncio
 import heapq
 import itertools
 import logging
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -28,6 +33,7 @@ from domain import catalogue, command, errors, names
 from domain.catalogue import Unreadable
 from domain.events import Recorded
 from domain.protocol import Answer, Pulse
+from projections import nearest, snapshots
 from projections.cluster import Cluster
 from projections.happenings import Happenings
 
@@ -40,6 +46,12 @@ T = TypeVar("T")
 Item = Recorded | Unreadable
 _PULSE: Final = msgspec.json.Decoder(Pulse)
 _log = logging.getLogger(__name__)
+
+
+class _Saved(NamedTuple):
+    position: int
+    bytes: int
+    seconds: float
 
 
 class Reader:
@@ -56,6 +68,13 @@ class Reader:
         self._page_rows = page_rows
         self._answers_kept = answers_kept
         self._thread = ThreadPoolExecutor(1, "reader")
+        self._saver = ThreadPoolExecutor(1, "snapshots")
+        self._saving: asyncio.Future[_Saved] | None = None
+        self._closing = threading.Event()
+        self.snapshots_refused = 0
+        """How many snapshots were damaged, or not of this log."""
+        self.snapshots_failed = 0
+        """How many could not be kept."""
         self._folding = asyncio.Lock()
         self._woken = asyncio.Event()
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -76,8 +95,22 @@ class Reader:
         self.unreadable: deque[Unreadable] = deque(maxlen=UNREADABLE_KEPT)
         self.unreadable_count = 0
         self._answers: dict[str, Answer] = {}
+        self._started = False
+        self._spoilt = False
+        """Something could not be folded: this state is no start for others."""
+        self._unread_at = 0
+        """The position of the last event that could not be read."""
+        self._cut_at = 0
+        """The position of the last snapshot."""
+        self._cut_when = time.monotonic()
+        self._cut_cost = 0.0
 
     # --- questions ------------------------------------------------------------------
+
+    @property
+    def log(self) -> EventLog:
+        """The log that is read; its calls block."""
+        return self._source
 
     @property
     def position(self) -> int:
@@ -173,8 +206,34 @@ class Reader:
                 self._begin()
                 self.restarts += 1
             self.committed = last
-            await self._fold_up_to(last)
+            if self._started:
+                await self._fold_up_to(last)
+            else:
+                await self._start(last)
+            self._take_snapshot()
         return self.position
+
+    async def _start(self, last: int) -> None:
+        """Rule 6; the log is folded from the newest snapshot on."""
+        found = await self.ask(nearest.find)
+        self.snapshots_refused += len(found.refused)
+        for why in found.refused:
+            _log.error("%s", why)
+        if found.cluster is not None:
+            rest = snapshots.decode_rest(found.data)
+            self.cluster, self.happenings = found.cluster, rest.happenings
+            self.unreadable.extend(rest.set_aside)
+            self.unreadable_count = self.cluster.unreadable
+            self._cut_at = self.position
+        self._started = True
+        begin = self.position
+        await self._fold_up_to(last)
+        _log.info(
+            "the state is at position %d: the snapshot at %d and %d events behind it",
+            self.position,
+            begin,
+            self.position - begin,
+        )
 
     async def _fold_up_to(self, last: int) -> None:
         """Page by page; the events of an unfinished step wait for the next page.
@@ -195,6 +254,7 @@ class Reader:
             else:
                 ready, waiting = waiting, []
             self._fold(ready)
+            self._take_snapshot()
 
     async def _page(self, after: int, limit: int) -> list[Row]:
         return await self.ask(lambda log: log.read(after, limit))
@@ -214,6 +274,7 @@ class Reader:
                 evolve(item, fold(item), cluster)
             except Exception as error:  # an alarm, never the end of the fold (rule 3)
                 why = f"{type(error).__name__}: {error}"
+                self._spoilt = True
                 self._set_aside(
                     Unreadable(item.position, item.stream, item.event.TOPIC, why)
                 )
@@ -233,6 +294,9 @@ class Reader:
         """Rule 3: its place is passed, whatever of it was folded before it failed."""
         self.unreadable.append(item)
         self.unreadable_count += 1
+        if item.version:
+            self.cluster.skip(item.position, item.stream, item.version)
+            self._unread_at = item.position
         self.cluster.position = max(self.cluster.position, item.position)
         _log.error("set aside: position %d (%s): %s", *item[:2], item.why)
 
@@ -251,17 +315,82 @@ class Reader:
             if not future.done():
                 future.set_result(None)
 
+    # --- snapshots ------------------------------------------------------------------
+
+    def _take_snapshot(self) -> None:
+        """Begins one if it is time; between two steps (rule 6).
+
+        The event that it ends with must be known: that is how its log is recognised.
+        """
+        at = self.position
+        seconds = time.monotonic() - self._cut_when
+        if (
+            self._saving is not None
+            or self._spoilt
+            or at == self._unread_at
+            or not nearest.is_due(
+                self.cluster, at - self._cut_at, seconds, self._cut_cost
+            )
+        ):
+            return
+        made = snapshots.cut(self.cluster, self.happenings, self.unreadable)
+        self._cut_at, self._cut_when = at, time.monotonic()
+        self._saving = asyncio.get_running_loop().run_in_executor(
+            self._saver, _save, self._source, made, self._closing
+        )
+        self._saving.add_done_callback(self._taken)
+
+    def _taken(self, saving: asyncio.Future[_Saved]) -> None:
+        self._saving = None
+        error = saving.exception()
+        if error is None:
+            done = saving.result()
+            self._cut_cost = done.seconds
+            _log.info(
+                "snapshot at position %d: %d bytes, written in %.1f s",
+                *done,
+            )
+        elif not self._closing.is_set():
+            self.snapshots_failed += 1
+            _log.warning("no snapshot at position %d: %s", self._cut_at, error)
+
     async def close(self) -> None:
-        """Afterwards the log is closed; other calls are then refused."""
+        """Afterwards the log is closed; other calls are then refused.
+
+        A snapshot that is being encoded is given up.
+        """
+        self._closing.set()
+        if self._saving is not None:
+            await asyncio.wait([self._saving])
+        self._saver.shutdown()
         await self.ask(lambda log: log.close())
         self._thread.shutdown()
+
+
+def _save(log: EventLog, made: snapshots.Cut, closing: threading.Event) -> _Saved:
+    """Writes a snapshot, in a thread that rests as long as it works: the loop runs.
+
+    Raises `Transient` where `closing` comes first.
+    """
+    begun = time.monotonic()
+    parts: list[bytes] = []
+    worked = begun
+    for part in snapshots.frames(made):
+        parts.append(part)
+        if closing.wait(time.monotonic() - worked):
+            raise errors.Transient("the reader is being closed")
+        worked = time.monotonic()
+    data = snapshots.whole(parts)
+    position = made.header.position
+    log.save_snapshot(snapshots.NAME, position, snapshots.version(), data)
+    return _Saved(position, len(data), time.monotonic() - begun)
 
 
 def _decode(row: Row) -> Item:
     try:
         return catalogue.decode(*row)
     except Exception as error:  # Permanent, or whatever an upcast made of bad data
-        return Unreadable(row.position, row.stream, row.topic, str(error))
+        return Unreadable(row.position, row.stream, row.topic, str(error), row.version)
 
 
 def _whole_steps(items: Sequence[Item]) -> int:

@@ -118,7 +118,8 @@ class Actual:
         self.ended: dict[str, None] = {}
         """Pods that are Succeeded or Failed and still listed."""
         self.relabelled: dict[str, None] = {}
-        """Owned pods whose labels are no longer those of their template."""
+        """Owned pods whose labels need not be those of their ReplicaSet's template:
+        they were changed, or a manifest named the owner."""
         self.set_aside: int = 0
         self._tallies: dict[str, Tally] = {}
         """By the uid of the owner: a name may be used again (spec 3.1)."""
@@ -180,10 +181,9 @@ class Actual:
 
     def evolve(self, recorded: Recorded) -> None:
         """Afterwards the event is part of what was seen (Desired comes first)."""
-        kind = recorded.stream.partition("/")[0]
-        if kind == "pod":
+        if recorded.stream.startswith("pod/"):
             self._pod(recorded)
-        elif kind == "node":
+        elif recorded.stream.startswith("node/"):
             self._node(recorded)
 
     def recount(self, replicaset_key: str) -> None:
@@ -208,14 +208,21 @@ class Actual:
         except IllegalTransition:
             self.set_aside += 1
             return
+        kept = self._desired.references
         if after is None:
             assert before is not None
             self._count(before, -1)
             self._index(key, before, None)
             del self.pods[key]
+            if key in kept.by_object:
+                kept.forget(key)
             return
         if before is not None:
             self._count(before, -1)
+            if key in kept.by_object or isinstance(
+                recorded.event, pod.PodOwnersChanged
+            ):
+                kept.evolve(key, recorded.event, before.owner_uid)
         else:
             after = self._with_template_cost(after)
         self.pods[key] = after
@@ -244,11 +251,18 @@ class Actual:
             elif not terminal:
                 counts.running += sign
                 counts.active += sign
-                if self._fully_labelled(state):
+                # What `_fully_labelled` and `is_available` say of an active pod, with
+                # one look at its owner: this is the hottest place of a replay.
+                held = self._desired.replicasets.get(state.owner)
+                if (
+                    held is None
+                    or (state.labels is None and state.template == held.template)
+                    or self._fully_labelled(state)
+                ):
                     counts.labelled += sign
                 if state.ready:
                     counts.ready += sign
-                    if self.is_available(state):
+                    if held is None or state.ready_seconds >= held.min_ready_seconds:
                         counts.available += sign
         if state.node and not terminal:
             self._occupy(state, sign)
@@ -300,7 +314,11 @@ class Actual:
             self.ended[key] = None
         else:
             self.ended.pop(key, None)
-        if after is not None and after.owner and after.labels is not None:
+        if (
+            after is not None
+            and after.owner
+            and (after.labels is not None or key in self._desired.references.by_object)
+        ):
             self.relabelled[key] = None
         else:
             self.relabelled.pop(key, None)

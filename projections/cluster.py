@@ -5,12 +5,17 @@
    `fold` does it by itself when an event of a later timestamp arrives.
 """
 
+from typing import Final
+
 from domain.events import Recorded
 from domain.node import NodeBecameUnready
-from domain.pod import Pod
+from domain.pod import Pod, PodConfigured, PodCreated, PodRemoved
 from projections.actual import Actual
 from projections.desired import Desired
 from projections.rollouts import Rollouts
+
+_OF_TEMPLATES: Final = frozenset({PodCreated, PodConfigured, PodRemoved})
+"""The events of pods that bring a template, or end the need of one."""
 
 
 class Cluster:
@@ -37,17 +42,13 @@ class Cluster:
             self.timestamp = recorded.timestamp
         self.position = recorded.position
         stream = recorded.stream
+        if stream.startswith("pod/"):
+            return self._fold_pod(recorded)
         measured = self._measured_by(stream)
         owned_by = self._owner_of(stream)
         self.desired.evolve(recorded)
-        before = self.actual.pods.get(stream) if stream.startswith("pod/") else None
         self.actual.evolve(recorded)
-        if stream.startswith("pod/"):
-            after = self.actual.pods.get(stream)
-            owner = after.owner if after is not None else ""
-            self.rollouts.evolve(recorded, owner or (before.owner if before else ""))
-            self.desired.let_go(recorded)
-        elif stream.startswith("node/"):
+        if stream.startswith("node/"):
             if isinstance(recorded.event, NodeBecameUnready):
                 self._touch_pods_of(stream)
         elif stream.startswith("replicaset/"):
@@ -60,6 +61,21 @@ class Cluster:
             self.rollouts.evolve(recorded)
             if stream.startswith("cluster/"):
                 self.uid = getattr(recorded.event, "uid", "")
+        return None
+
+    def _fold_pod(self, recorded: Recorded) -> Pod | None:
+        """Most of a log is pods' events: they touch nothing that is not theirs."""
+        key, pods = recorded.stream, self.actual.pods
+        before = pods.get(key)
+        of_template = type(recorded.event) in _OF_TEMPLATES
+        if of_template:
+            self.desired.evolve(recorded)
+        self.actual.evolve(recorded)
+        after = pods.get(key)
+        owner = after.owner if after is not None else ""
+        self.rollouts.touch(owner or (before.owner if before is not None else ""))
+        if of_template:
+            self.desired.let_go(recorded)
         return before
 
     def skip(self, position: int, stream: str, version: int) -> None:
@@ -72,6 +88,19 @@ class Cluster:
     def settle(self) -> None:
         """Rule 2: the conditions follow the counts of the step that has ended."""
         self.rollouts.settle(self.timestamp)
+
+    def uid_of(self, key: str) -> str:
+        """The uid of the object of this key that is there now; "" if none is."""
+        held = (
+            self.actual.pods.get(key)
+            or self.desired.replicasets.get(key)
+            or self.desired.deployments.get(key)
+        )
+        if held is not None:
+            return held.uid
+        kind, _, name = key.partition("/")
+        use = self.actual.nodes.get(name) if kind == "node" else None
+        return use.node.uid if use is not None else ""
 
     def version_of(self, stream: str) -> int:
         """The version of the stream's last event; 0 for one that is not known here."""

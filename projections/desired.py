@@ -27,6 +27,7 @@ from domain.events import IllegalTransition, Recorded
 from domain.metadata import ObjectMeta
 from domain.objects import PodManifest
 from domain.replicaset import ReplicaSet
+from projections import references
 
 VERSION: Final = 1
 
@@ -55,6 +56,8 @@ class Desired:
         self.last_versions: dict[str, int] = {}
         self.orphaning: dict[str, bool] = {}
         """Uids that are gone and may still own something: whether that is to stay."""
+        self.references = references.Kept()
+        """The owners that manifests named, of ReplicaSets and of pods."""
         self.set_aside: int = 0
         self._owned: dict[str, dict[str, None]] = {}
         self._loose: dict[str, None] = {}
@@ -197,9 +200,12 @@ class Desired:
         if held is not None:
             self.templates[recorded.position] = _facts(held)
         self._index(key, before, after)
+        if before is not None:
+            self.references.evolve(key, recorded.event, before.owner_uid)
         if after is None:
             assert isinstance(recorded.event, replicaset.ReplicaSetDeleted)
             gone = self.replicasets.pop(key)
+            self.references.forget(key)
             if recorded.event.orphan:
                 self.orphaning[gone.uid] = True
             self.last_versions[key] = recorded.version

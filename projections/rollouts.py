@@ -10,6 +10,9 @@
 4. The rules of the conditions are those of spec 2.11 to 2.13.
 """
 
+import bisect
+import operator
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -51,6 +54,8 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     result: Result = "progressing"
     ended_at: float = 0.0
     completed: bool = False
+    command: str = ""
+    """The id of the command that asked for it."""
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,12 +66,23 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True):
     who: str
     written: str
     rolled_back_to: int = 0
+    command: str = ""
+    annotated: str = ""
+    """The annotation with the cause, which may be left from another change."""
 
 
 class Rollout:
     """What is remembered of one Deployment, from its creation to its deletion."""
 
-    __slots__ = ("conditions", "request", "revisions", "status", "uid")
+    __slots__ = (
+        "_by_replicaset",
+        "_indexed",
+        "conditions",
+        "request",
+        "revisions",
+        "status",
+        "uid",
+    )
 
     def __init__(self, uid: str, request: _Request) -> None:
         self.uid = uid
@@ -74,17 +90,34 @@ class Rollout:
         self.conditions: tuple[Condition, ...] = ()
         self.revisions: list[Revision] = []
         self.status = DeploymentStatus()
+        self._by_replicaset: dict[str, list[int]] = {}
+        self._indexed = 0
 
     def condition(self, type_: str) -> Condition | None:
         """The condition of this type, if it is set."""
         return next((held for held in self.conditions if held.type == type_), None)
 
     def find(self, revision: int) -> Revision | None:
-        """The revision of this number; they are numbered without gaps or not at all."""
-        for held in reversed(self.revisions):
-            if held.revision == revision:
-                return held
-        return None
+        """The revision of this number, if there ever was one."""
+        index = self.index(revision)
+        return self.revisions[index] if index >= 0 else None
+
+    def run_by(self, replicaset: str) -> Sequence[int]:
+        """The revisions that this ReplicaSet (its name) has run, oldest first."""
+        for held in self.revisions[self._indexed :]:
+            self._by_replicaset.setdefault(held.replicaset, []).append(held.revision)
+        self._indexed = len(self.revisions)
+        return self._by_replicaset.get(replicaset, ())
+
+    def index(self, revision: int) -> int:
+        """Where in `revisions` this number is; -1 where it is not.
+
+        The numbers grow, though not always by one (spec 2.5).
+        """
+        key = operator.attrgetter("revision")
+        index = bisect.bisect_left(self.revisions, revision, key=key)
+        known = index < len(self.revisions)
+        return index if known and self.revisions[index].revision == revision else -1
 
 
 class Rollouts:
@@ -231,18 +264,20 @@ class Rollouts:
         if owner is None:
             return
         if isinstance(event, deployment.DeploymentCreated):
-            request = _request(recorded, event.change_cause)
+            annotated = event.annotations.get(deployment.CHANGE_CAUSE, "")
+            request = _request(recorded, event.change_cause, annotated)
             self.by_key[key] = Rollout(event.uid, request)
             return
         rollout = self.by_key.get(key)
         if rollout is None:
             return
+        annotated = rollout.request.annotated
         match event:
             case deployment.DeploymentTemplateChanged():
-                rollout.request = _request(recorded, event.change_cause)
+                rollout.request = _request(recorded, event.change_cause, annotated)
             case deployment.DeploymentRolledBack():
                 rollout.request = _request(
-                    recorded, event.change_cause, event.to_revision
+                    recorded, event.change_cause, annotated, event.to_revision
                 )
             case deployment.RevisionStarted():
                 self._start(owner, rollout, event, now)
@@ -330,6 +365,7 @@ class Rollouts:
                 who=request.who,
                 cause=request.written or self._words(request, last, held.template),
                 origin=_origin(request, last),
+                command=request.command,
             )
         )
         # What comes is measured against the start of the revision, when none of its
@@ -367,13 +403,17 @@ class Rollouts:
         return template_changes.describe_change(old, new)
 
 
-def _request(recorded: Recorded, written: str, rolled_back_to: int = 0) -> _Request:
+def _request(
+    recorded: Recorded, written: str, annotated: str, rolled_back_to: int = 0
+) -> _Request:
     return _Request(
         position=recorded.position,
         at=recorded.timestamp,
         who=recorded.actor,
         written=written,
         rolled_back_to=rolled_back_to,
+        command=recorded.command_id,
+        annotated=annotated,
     )
 
 
@@ -384,25 +424,32 @@ def _origin(request: _Request, last: Revision | None) -> str:
 
 
 def _end(rollout: Rollout, revision: int, result: Result, now: float) -> None:
-    for index in range(len(rollout.revisions) - 1, -1, -1):
-        held = rollout.revisions[index]
-        if held.revision == revision:
-            rollout.revisions[index] = msgspec.structs.replace(
-                held,
-                result=result,
-                ended_at=now,
-                completed=held.completed or result == "complete",
-            )
-            return
+    """A revision that was complete stays so: what comes after a pause, or when a node
+    is lost, is the story of its pods and no longer that of its rollout."""
+    index = rollout.index(revision)
+    if index < 0 or rollout.revisions[index].completed:
+        return
+    rollout.revisions[index] = msgspec.structs.replace(
+        rollout.revisions[index],
+        result=result,
+        ended_at=now,
+        completed=result == "complete",
+    )
 
 
 def _recause(rollout: Rollout, annotations: dict[str, str]) -> None:
-    """The annotation is the cause of the current revision, as in Kubernetes (2.5)."""
-    written = annotations.get(deployment.CHANGE_CAUSE)
-    if not written:
+    """An annotation that has changed is the cause of the last change (spec 2.5).
+
+    That is the current revision's, unless the template was changed since: then it is
+    that of the revision which is about to start. One that stands there from another
+    change, beside annotations that were changed now, says nothing.
+    """
+    written = annotations.get(deployment.CHANGE_CAUSE, "")
+    request, last = rollout.request, rollout.revisions[-1:]
+    if written == request.annotated:
         return
-    rollout.request = msgspec.structs.replace(rollout.request, written=written)
-    if rollout.revisions:
-        rollout.revisions[-1] = msgspec.structs.replace(
-            rollout.revisions[-1], cause=written
-        )
+    rollout.request = msgspec.structs.replace(
+        request, written=written or request.written, annotated=written
+    )
+    if written and last and last[0].position == request.position:
+        rollout.revisions[-1] = msgspec.structs.replace(last[0], cause=written)

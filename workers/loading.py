@@ -10,6 +10,7 @@ from domain import catalogue, command
 from domain.errors import Permanent
 from domain.events import Recorded
 from domain.protocol import Answer
+from projections import nearest
 from workers.state import Heard, State
 
 PAGE: Final = 10_000
@@ -19,9 +20,12 @@ _log = logging.getLogger(__name__)
 def load(state: State, log: EventLog) -> None:
     """Afterwards `state` has folded the whole log, and knows the last reports.
 
-    An event that cannot be read is set aside with an alarm; the rest goes on.
+    It begins at the newest snapshot that this log stands behind. A snapshot that is
+    not believed, and an event that cannot be read, are set aside with an alarm and
+    counted; the rest goes on.
     """
     last = log.last_position()
+    begin = _begin(state, log)
     while state.cluster.position < last:
         for row in log.read(state.cluster.position, PAGE):
             recorded = read(row)
@@ -31,6 +35,12 @@ def load(state: State, log: EventLog) -> None:
             else:
                 state.replay(recorded)
     state.cluster.settle()
+    _log.info(
+        "the state is at position %d: the snapshot at %d and %d events behind it",
+        state.cluster.position,
+        begin,
+        state.cluster.position - begin,
+    )
     for source, sequence in log.all_tracked().items():
         _restore_report(state, source, sequence)
 
@@ -60,6 +70,20 @@ def answers(log: EventLog, streams: Sequence[str]) -> dict[str, Answer]:
 def new_cluster_uid() -> str:
     """A uid for a cluster that is founded now; every other uid derives from it."""
     return str(uuid.uuid4())
+
+
+def _begin(state: State, log: EventLog) -> int:
+    """The position that the replay begins behind; `state` is what it was there."""
+    found = nearest.find(log)
+    for why in found.refused:
+        _log.error("%s", why)
+        state.count("snapshots_refused")
+    if found.cluster is None:
+        return 0
+    state.cluster = found.cluster
+    if found.cluster.unreadable:
+        state.count("events_unreadable", found.cluster.unreadable)
+    return found.cluster.position
 
 
 def _restore_report(state: State, source: str, sequence: int) -> None:
