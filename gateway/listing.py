@@ -43,6 +43,11 @@ class Source(NamedTuple, Generic[T]):
     document: Callable[[Scene, T], JSON]
 
 
+def key_of(kind: str, namespace: str, name: str) -> str:
+    """The key of an object; that of a node has no namespace, whatever was asked."""
+    return f"node/{name}" if kind == "node" else f"{kind}/{namespace}/{name}"
+
+
 def answer(at: Scene, asked: queries.GetQuery, bytes_max: int) -> queries.GetAnswer:
     """The objects that the question picks, encoded in at most about `bytes_max`.
 

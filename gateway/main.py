@@ -89,6 +89,7 @@ async def _serve(
         undo.push_async_callback(reader.close)
         await _first_fold(reader)
         service = Service(reader, wait_seconds=settings.wait_seconds)
+        undo.callback(service.past.close)
         counters = nats_wire.Counters()
         client = await _patiently(lambda: _connected(settings, counters))
         undo.push_async_callback(nats_wire.close, client)
@@ -105,7 +106,9 @@ async def _serve(
         if ready is not None:
             ready()
         await _until_one_ends(
-            reader.follow(settings.poll_seconds), _watch(client, reader, progress)
+            reader.follow(settings.poll_seconds),
+            service.past.follow(),
+            _watch(client, reader, progress),
         )
 
 

@@ -12,11 +12,11 @@ import msgspec
 
 from domain import errors
 from domain.protocol import Answer
-from rollbook import client, failures, printing, settings
+from rollbook import client, failures, moments, printing, references, settings
 from rollbook.client import Cluster
 from rollbook.commands import options
 from rollbook.failures import Failure
-from rollbook.references import Kind, Reference, at, parse_selection
+from rollbook.references import Kind, Reference, parse_selection
 from rollbook.session import Said
 
 T = TypeVar("T")
@@ -156,10 +156,30 @@ def selecting(function: Callable[..., None]) -> Callable[..., None]:
     return decorated
 
 
+def past(function: Callable[..., None]) -> Callable[..., None]:
+    """`--at`, as the argument `at`: a moment, or None for now."""
+    option = click.option(
+        "--at", type=moments.WHEN, default=None, metavar="WHEN",
+        help="The state of then: a position, a time, or how long ago (5m).",
+    )  # fmt: skip
+    return option(function)
+
+
+def only_now(at: object, switch: str) -> None:
+    """Refuse `--at` beside a switch that speaks of what is to come."""
+    if at is not None:
+        text = f"--at shows one moment of the past, {switch} what is to come: give one"
+        raise click.UsageError(text)
+
+
 async def targets(
-    cluster: Cluster, choice: Choice, *, missing: str = SOME_NAME
+    cluster: Cluster,
+    choice: Choice,
+    *,
+    missing: str = SOME_NAME,
+    at: moments.When | None = None,
 ) -> list[Reference]:
-    """The objects that are meant, in the order of the command line.
+    """The objects that are meant, in the order of the command line; at `at` there.
 
     Raises `Failure(missing)` if it names none, and kubectl's words for other mistakes.
     """
@@ -180,18 +200,23 @@ async def targets(
     return [
         reference
         for kind in selection.kinds
-        for reference in await listed(cluster, kind, choice.selector)
+        for reference in await listed(cluster, kind, choice.selector, at=at)
     ]
 
 
 async def listed(
-    cluster: Cluster, kind: Kind, selector: str = "", fields: str = ""
+    cluster: Cluster,
+    kind: Kind,
+    selector: str = "",
+    fields: str = "",
+    *,
+    at: moments.When | None = None,
 ) -> list[Reference]:
     """The objects of a kind, by name."""
     table = await cluster.table(
-        kind, selector=selector, field_selector=fields, format="name"
+        kind, selector=selector, field_selector=fields, format="name", at=at
     )
-    return [at(kind, row.name, row.namespace) for row in table.rows]
+    return [references.at(kind, row.name, row.namespace) for row in table.rows]
 
 
 def load(
@@ -236,7 +261,7 @@ async def done(
         for warning in answer.warnings:
             printing.talk(f"Warning: {warning}")
         if answer.name and answer.name != reference.name:
-            reference = at(reference.kind, answer.name, reference.namespace)
+            reference = references.at(reference.kind, answer.name, reference.namespace)
     match change.output:
         case "":
             printing.say(f"{reference} {operation}{_SUFFIXES[change.dry_run]}")

@@ -4,7 +4,7 @@ import time
 
 import click
 
-from domain import errors, times
+from domain import errors, queries, times
 from rollbook import conditions, durations, printing
 from rollbook.client import Cluster, Object
 from rollbook.commands import common, flags, options
@@ -29,9 +29,16 @@ _HEADERS = ("LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE")
 @click.option(
     "-o", "--output", default="table", metavar="FORMAT", help="table, json or yaml."
 )
+@common.past
 @options.namespaced
 def events(
-    about: str, types: str, everywhere: bool, watch: bool, no_headers: bool, output: str
+    about: str,
+    types: str,
+    everywhere: bool,
+    watch: bool,
+    no_headers: bool,
+    output: str,
+    at: queries.Moment | None,
 ) -> None:
     """List what happened to objects, the oldest first.
 
@@ -40,9 +47,12 @@ def events(
       rollbook events
       rollbook events --for deployment/nginx --types=Warning
       rollbook events -A -w
+      rollbook events --at 1h
     """
     if output not in ("table", "json", "yaml"):
         raise Failure(common.bad_format(output, "json,yaml"))
+    if watch:
+        common.only_now(at, "--watch")
     wanted = {each.strip().lower() for each in types.split(",") if each.strip()}
 
     async def work(cluster: Cluster) -> None:
@@ -51,6 +61,7 @@ def events(
                 EVENT,
                 namespace="" if everywhere else None,
                 field_selector=fields(about, cluster.namespace),
+                at=at,
             )
             kept = [
                 each
@@ -66,7 +77,8 @@ def events(
             printing.say(form(document).rstrip("\n"))
         elif found:
             headers = None if no_headers else _heads(everywhere)
-            _print(found, headers, everywhere)
+            now = time.time() if at is None else await cluster.time_of(at)
+            _print(found, headers, everywhere, now)
         elif not watch:
             where = "" if everywhere else f" in {cluster.namespace} namespace"
             printing.talk(f"No events found{where}.")
@@ -81,7 +93,7 @@ def events(
                 except errors.Transient:
                     continue
                 seen |= {_identity(each) for each in news}
-                _print(news, None, everywhere)
+                _print(news, None, everywhere, time.time())
 
     common.run(work)
 
@@ -126,9 +138,8 @@ def cells(event: Object, now: float) -> list[str]:
 
 
 def _print(
-    found: list[Object], headers: tuple[str, ...] | None, everywhere: bool
+    found: list[Object], headers: tuple[str, ...] | None, everywhere: bool, now: float
 ) -> None:
-    now = time.time()
     rows = []
     for each in found:
         row = cells(each, now)

@@ -7,7 +7,7 @@ from typing import Final
 import click
 import msgspec
 
-from domain import errors
+from domain import errors, queries
 from rollbook import conditions, jsonpath, printing
 from rollbook.client import Cluster, Object
 from rollbook.commands import common, flags, options
@@ -33,6 +33,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     headers: bool = True
     labels: bool = False
     lenient: bool = False
+    at: queries.Moment | None = None
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +87,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 @click.option(
     "--ignore-not-found", is_flag=True, help="What is not there is no failure."
 )
+@common.past
 @options.namespaced
 def get(
     words: tuple[str, ...],
@@ -98,6 +100,7 @@ def get(
     no_headers: bool,
     show_labels: bool,
     ignore_not_found: bool,
+    at: queries.Moment | None,
 ) -> None:
     """List the objects of some types, or show some by name.
 
@@ -111,6 +114,7 @@ def get(
       rollbook get deployment/nginx pod/nginx-5d78c9869d-4xk2v
       rollbook get pods -A --field-selector spec.nodeName=worker-1 -w
       rollbook get deployment nginx -o jsonpath='{.status.availableReplicas}'
+      rollbook get pods --at 10m
     """
     if not words:
         raise Failure(
@@ -120,9 +124,11 @@ def get(
     view = View(
         output=output, everywhere=everywhere, selector=selector,
         field_selector=field_selector, sort_by=sort_by, headers=not no_headers,
-        labels=show_labels, lenient=ignore_not_found,
+        labels=show_labels, lenient=ignore_not_found, at=at,
     )  # fmt: skip
     _check_format(output)
+    if watch:
+        common.only_now(at, "--watch")
 
     async def work(cluster: Cluster) -> None:
         groups = group(words, cluster.namespace)
@@ -220,6 +226,7 @@ async def _rows(cluster: Cluster, group: Group, view: View) -> Found:
                     selector=view.selector,
                     field_selector=view.field_selector,
                     format="name" if view.output == "name" else "table",
+                    at=view.at,
                 )
             )
         except errors.Rejected as error:
@@ -310,7 +317,7 @@ async def _show_objects(cluster: Cluster, groups: Sequence[Group], view: View) -
 async def _objects(cluster: Cluster, group: Group, view: View) -> list[Object]:
     namespace = "" if view.everywhere else None
     if group.references:
-        found = [await cluster.get(each) for each in group.references]
+        found = [await cluster.get(each, at=view.at) for each in group.references]
     else:
         found = list(
             await cluster.list(
@@ -318,6 +325,7 @@ async def _objects(cluster: Cluster, group: Group, view: View) -> list[Object]:
                 namespace=namespace,
                 selector=view.selector,
                 field_selector=view.field_selector,
+                at=view.at,
             )
         )
     if view.sort_by:
