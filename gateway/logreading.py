@@ -113,7 +113,7 @@ def _all_streams(log: EventLog, asked: queries.LogQuery, collected: _Collected) 
 
 
 def _one_stream(log: EventLog, asked: queries.LogQuery, collected: _Collected) -> None:
-    version = _version_at(log, asked.stream, asked.after)
+    version = version_at(log, asked.stream, asked.after)
     first = version
     while version - first < ROWS_MAX:
         rows = log.read_stream(asked.stream, version, PAGE_ROWS)
@@ -126,7 +126,7 @@ def _one_stream(log: EventLog, asked: queries.LogQuery, collected: _Collected) -
         version = rows[-1].version
 
 
-def _version_at(log: EventLog, stream: str, position: int) -> int:
+def version_at(log: EventLog, stream: str, position: int) -> int:
     """The last version of the stream at or before `position`, found by halving."""
     newest = log.read_stream(stream, limit=1, descending=True)
     low, high = 0, newest[0].version if newest else 0

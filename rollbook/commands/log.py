@@ -1,15 +1,33 @@
 """`log`: the events of the log themselves, from the first on."""
 
+import csv
+import io
 import time
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import click
 import msgspec
 
 from domain import queries, times
-from rollbook import durations, printing
+from rollbook import durations, printing, telling
 from rollbook.client import Cluster
 from rollbook.commands import common, flags, options
 from rollbook.failures import Failure
+
+CSV_COLUMNS: Final = (
+    "position",
+    "at",
+    "stream",
+    "version",
+    "type",
+    "actor",
+    "cause",
+    "command",
+    "words",
+    "event",
+)
+_FORMATS: Final = ("table", "wide", "json", "csv")
 
 
 @click.command(cls=flags.Command)
@@ -44,29 +62,46 @@ from rollbook.failures import Failure
     "--output",
     default="table",
     metavar="FORMAT",
-    help="table, or json: one object a line.",
+    help="table, wide (the facts as JSON), json (an object a line) or csv.",
 )
+@common.past
 @options.namespaced
 def log(
-    what: str, since: str, types: tuple[str, ...], follow: bool, output: str
+    what: str,
+    since: str,
+    types: tuple[str, ...],
+    follow: bool,
+    output: str,
+    at: queries.Moment | None,
 ) -> None:
-    """Print the events of the log: position, time, who, what.
+    """Print the events of the log: position, time, who, what, in words.
 
     \b
     Examples:
       rollbook log deployment/nginx
       rollbook log pods --since 5m --type PodCreated
+      rollbook log --since 1h --at 30m
       rollbook log -f -o json
+      rollbook log deployment/nginx -o csv
     """
-    if output not in ("table", "json"):
-        raise Failure(common.bad_format(output, "json"))
+    if output not in _FORMATS:
+        raise Failure(common.bad_format(output, ",".join(_FORMATS[1:])))
+    if follow:
+        common.only_now(at, "--follow")
     names = [name for each in types for name in each.split(",") if name]
 
     async def work(cluster: Cluster) -> None:
         after = await start(cluster, since)
-        read = cluster.events if follow else cluster.log
-        async for row in read(what, after=after, types=names):
-            printing.say(json_line(row) if output == "json" else line(row))
+        rows = (
+            cluster.events(what, after=after, types=names)
+            if follow
+            else cluster.log(what, after=after, types=names, at=at)
+        )
+        form = _form(output)
+        if output == "csv":
+            printing.say(_csv(CSV_COLUMNS))
+        async for row in rows:
+            printing.say(form(row))
 
     common.run(work)
 
@@ -102,8 +137,53 @@ async def _time_after(cluster: Cluster, position: int, until: int) -> float | No
     return times.parse(page.events[0].at) if page.events else None
 
 
-def line(row: queries.LogRow) -> str:
-    """One event for people: what it says stands behind its name, as JSON."""
+def _form(output: str) -> Callable[[queries.LogRow], str]:
+    """How a row is printed; one that tells rows remembers those before."""
+    match output:
+        case "json":
+            return json_line
+        case "wide":
+            return wide_line
+        case "csv":
+            teller = telling.Teller()
+            return lambda row: csv_line(row, teller.tell(row))
+        case _:
+            teller = telling.Teller()
+            return lambda row: line(row, teller.tell(row))
+
+
+def line(row: queries.LogRow, words: str) -> str:
+    """One event for people, in words."""
+    return f"{row.position:<7} {row.at}  {row.actor:<22} {row.type:<24} {words}"
+
+
+def csv_line(row: queries.LogRow, words: str) -> str:
+    """One event as a line of CSV (RFC 4180), the fact as JSON in the last cell."""
+    fact = msgspec.json.format(bytes(row.event), indent=-1).decode()
+    return _csv(
+        (
+            str(row.position),
+            row.at,
+            row.stream,
+            str(row.version),
+            row.type,
+            row.actor,
+            str(row.cause),
+            row.command,
+            words,
+            fact,
+        )
+    )
+
+
+def _csv(cells: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()
+
+
+def wide_line(row: queries.LogRow) -> str:
+    """One event with its stream and cause: what it says stands behind as JSON."""
     said = msgspec.json.format(bytes(row.event), indent=-1).decode()
     cause = f" cause={row.cause}" if row.cause else ""
     text = (

@@ -1,0 +1,215 @@
+"""`rollbook why` as a person reads it, and docs/why.md as a person could repeat it.
+
+The answers are those of the shipped gateway over logs that the shipped writer made; the
+console script runs as a process of its own, on a real broker.
+"""
+
+import csv
+import json
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from adapters.memory_log import MemoryLog
+from domain import queries
+from domain.errors import Rejected
+from domain.protocol import ContainerStatus, Message, PodStatus
+from gateway import logreading
+from gateway.explaining import answering, suggesting, waiting
+from rollbook import screen_replay
+from tests.cli.service import Service
+from tests.gateway.support import Written, report, scene_of
+from tests.support.cluster import SimCluster, manifest
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "why.md"
+SCALE = "rollbook scale deployment/web --replicas=1"
+
+
+def incident() -> SimCluster:
+    """What docs/why.md tells: three pods vanish, and a rollout then sticks."""
+    sim = SimCluster()
+    create = {"manifest": manifest("web", "nginx:1.7.9", 4)}
+    sim.ask("deployment", "web", "create", create, source="rollbook create -f web.yaml")
+    sim.settle()
+    sim.ask("deployment", "web", "scale", {"replicas": 1}, source=SCALE)
+    sim.settle()
+    images = {"images": {"main": "nginx:1.91"}}
+    line = "rollbook set image deployment/web main=nginx:1.91"
+    sim.broken.add("nginx:1.91")
+    sim.ask("deployment", "web", "set-image", images, source=line)
+    sim.run_for(60.0)
+    _pull_fails(sim)
+    sim.jump(60.0)
+    return sim
+
+
+def _pull_fails(sim: SimCluster) -> None:
+    """The node of the newest pod reports that its image cannot be pulled."""
+    held = [*sim.cluster.actual.pods.values()][-1]
+    waits = ContainerStatus(
+        name="main",
+        reason="ImagePullBackOff",
+        message='Back-off pulling image "nginx:1.91"',
+    )
+    status = PodStatus(
+        namespace=held.namespace, name=held.name, uid=held.uid, containers=(waits,)
+    )
+    report(sim, held.node, status)
+
+
+async def answering_from(service: Service, sim: SimCluster) -> None:
+    """The service answers `why` and `log` as the gateway does over this log."""
+    reader = await Written(sim).folded()
+    log, position = reader.log, reader.position
+
+    def why(data: bytes) -> Message:
+        asked = msgspec.json.decode(data, type=queries.WhyQuery)
+        scene = scene_of(reader, sim.now)
+        try:
+            answering.check(asked)
+            seen = waiting.look(scene, asked.stream)
+            found = answering.answer(log, asked, seen, position=position, now=sim.now)
+            if found is None:
+                raise suggesting.unknown(scene, asked.stream)
+        except Rejected as error:
+            refused = queries.QueryError(reason=error.reason, message=error.message)
+            return queries.WhyAnswer(error=refused)
+        return found
+
+    def log_page(data: bytes) -> Message:
+        asked = msgspec.json.decode(data, type=queries.LogQuery)
+        return logreading.answer(log, asked, position, 900_000)
+
+    answers: dict[str, Callable[[bytes], Message]] = {"why": why, "log": log_page}
+    service.answers.update(answers)
+
+
+async def test_the_document_shows_what_a_person_sees(service: Service) -> None:
+    """Every command of docs/why.md prints what the document shows, to the letter."""
+    await answering_from(service, incident())
+    blocks = re.findall(r"```console\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    assert len(blocks) >= 3
+    for block in blocks:
+        line, _, shown = block.partition("\n")
+        words = shlex.split(line.removeprefix("$ rollbook "))
+        ran = await service.run(*words)
+        assert ran.status == (1 if "Error from server" in shown else 0), ran
+        assert ran.out + ran.err == shown, line
+
+
+async def test_json_is_the_chain_as_data(service: Service) -> None:
+    """`-o json`: each link with its position, stream, type, time, actor and cause."""
+    sim = incident()
+    await answering_from(service, sim)
+    ran = await service.run("why", "deployment/web", "-o", "json")
+    assert ran.status == 0, ran.err
+    found = json.loads(ran.out)
+    link = found["chains"][0]["links"][0]
+    assert set(link) == {"position", "stream", "type", "at", "actor", "cause", "words"}
+    assert found["chains"][0]["root"] in ("command", "report", "timer")
+
+
+WAYS = (("event/9",), ("9",), ("ev", "9"))
+
+
+@pytest.mark.parametrize("words", WAYS)
+async def test_a_position_can_be_asked_about(
+    service: Service, words: tuple[str, ...]
+) -> None:
+    """A number is a position of the log, with or without its kind."""
+    await answering_from(service, incident())
+    ran = await service.run("why", *words)
+    assert ran.status == 0, ran.err
+    assert ran.out.splitlines()[-1].endswith("rollbook create -f web.yaml")
+    assert service.questions[-1] == ("why", {"about": 9})
+
+
+WRONG = (
+    ("why deployment/wep", 'deployments.apps "wep" not found', 1),
+    ("why pods", "is not an object", 1),
+    ("why pod a b", "is not one object", 1),
+    ("why pod/a -o csv", "allowed formats are: wide,json,yaml", 1),
+    ("why", "Missing argument", 2),
+)
+
+
+@pytest.mark.parametrize(("line", "text", "status"), WRONG)
+async def test_what_cannot_be_answered_says_why(
+    service: Service, line: str, text: str, status: int
+) -> None:
+    """Exit status 1 for an object that never was, 2 for wrong usage; never a trace."""
+    await answering_from(service, incident())
+    ran = await service.run(*line.split())
+    assert (ran.status, ran.out) == (status, "")
+    assert text in ran.err
+
+
+async def test_wide_shows_times_and_types(service: Service) -> None:
+    """`-o wide` adds when to the microsecond, and which event of the catalogue."""
+    await answering_from(service, incident())
+    ran = await service.run("why", "9", "-o", "wide")
+    assert "2023-11-14T22:" in ran.out
+    assert "DeploymentCreated" in ran.out
+
+
+# --- the same words elsewhere: `log` and `replay` ---------------------------------
+
+
+async def test_the_log_tells_events_in_the_same_words(service: Service) -> None:
+    """`log` has a line for each event, in the words of `why`; `-o csv` a record."""
+    await answering_from(service, incident())
+    scaled = "Deployment web was scaled from 4 to 1"
+    as_text = await service.run("log", "deployment/web", "--type", "DeploymentScaled")
+    assert as_text.out.rstrip("\n").endswith(scaled)
+    as_csv = await service.run("log", "deployment/web", "-o", "csv")
+    records = [*csv.DictReader(as_csv.out.splitlines())]
+    assert scaled in [each["words"] for each in records]
+    facts = [json.loads(each["event"]) for each in records]
+    assert {"before": 4, "after": 1} in facts
+
+
+async def test_replay_draws_each_step(service: Service) -> None:
+    """Without a terminal: a picture for each step, pods as marks, words beside them."""
+    sim = incident()
+    await answering_from(service, sim)
+    ran = await service.run(
+        "replay", "deployment/web", "--speed", "max", "--from", "25"
+    )
+    assert ran.status == 0, ran.err
+    assert "● ready" in ran.err, "what the marks mean is talk, not data"
+    pictures = [each for each in ran.out.split("position ") if each]
+    assert pictures[0].count("✕") == 3, "three of four are on their way out"
+    assert "1/1 ready" in pictures[0]
+    assert "Deployment web was scaled from 4 to 1" in pictures[0]
+    assert "◐" in pictures[-1], "the new pod does not get ready"
+    positions = [int(each.split()[0]) for each in pictures]
+    assert positions == sorted(set(positions))
+
+
+async def test_a_replay_knows_its_speeds(service: Service) -> None:
+    """What is no speed is wrong usage, and says what is one."""
+    ran = await service.run("replay", "--speed", "fast")
+    assert ran.status == 2
+    assert "write 1, 10, 0.5 or max" in ran.err
+
+
+async def test_a_replayed_log_comes_to_the_same_state() -> None:
+    """The pictures are those of the shipped fold: at the end all pods have marks."""
+    sim = incident()
+    replayed = screen_replay.Replay()
+    asked = queries.LogQuery(limit=0)
+    log = MemoryLog(sim.store, read_only=True)
+    answer = logreading.answer(log, asked, log.last_position(), 10_000_000)
+    for row in answer.events:
+        replayed.take(row)
+    last = replayed.finish()
+    assert last is not None
+    marks = sum(row.count(each) for row in last.rows for each in "●◐○✕")
+    assert marks == len(sim.cluster.actual.pods) > 0
+    assert replayed.cluster.position == sim.cluster.position
