@@ -73,7 +73,11 @@ class Relay:
             else:
                 # Something was lost on the way: the stream says where it ends.
                 _log.warning("EVENTS ends at %s: publishing again", reached)
+                stuck = (reached or 0) <= self.position
                 self.position = reached or 0
+                if stuck:
+                    # The broker remembers ids of what it has no more, for two minutes.
+                    await asyncio.sleep(RETRY_SECONDS)
 
 
 def _message(row: Row) -> tuple[str, int, bytes]:

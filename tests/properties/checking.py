@@ -17,7 +17,7 @@ from domain import podspec
 from domain.deployment import Deployment
 from domain.pod import Pod
 from domain.replicaset import ReplicaSet
-from tests.support.cluster import Watcher
+from tests.support.watching import Watcher
 from workers.state import State
 
 HASH: Final = "pod-template-hash"

@@ -9,6 +9,7 @@
 """
 
 import contextlib
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,13 +19,18 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from domain.errors import Conflict
-from tests.properties import scripts, scripts_lost
+from tests.properties import scripts, scripts_listeners, scripts_lost
 from tests.properties import wrong_classics as classics
 from tests.properties import wrong_plans as plans
+from tests.properties import wrong_subscribers as subscribers
 from tests.properties import wrong_writer as writer
 from tests.properties.wrong_plans import Change
 
-SCRIPTS: Final = (*scripts.SCRIPTS, *scripts_lost.SCRIPTS)
+SCRIPTS: Final = (
+    *scripts.SCRIPTS,
+    *scripts_lost.SCRIPTS,
+    *scripts_listeners.SCRIPTS,
+)
 EXAMPLES: Final = 40
 NOTICED: Final = (AssertionError, Conflict)
 """What a checker, an assertion of the core or the store says. Anything else is a
@@ -167,11 +173,18 @@ MUTANTS: Final[Sequence[Mutant]] = (
     Mutant("heartbeat says nothing", "L1", classics.heartbeat_says_nothing),
     Mutant("full report takes all", "S8", classics.full_report_takes_all),
     Mutant("removed pod runs on", "L4", classics.removed_pod_runs_on),
+    Mutant("lost publish believed", "L6", subscribers.lost_publish_believed),
+    Mutant("relay starts at the end", "L6", subscribers.relay_starts_at_the_end),
+    Mutant("stream not fenced", "L6", subscribers.stream_not_fenced),
+    Mutant("half steps shown", "L6", subscribers.half_steps_shown),
+    Mutant("bookmark too far", "L6", subscribers.bookmark_too_far),
+    Mutant("replaced writer speaks", "S12", subscribers.replaced_writer_speaks),
 )
 
 
 def main() -> int:
     """Prints the table; 1 if the code as it is fails, or a mutant survives."""
+    logging.disable(logging.CRITICAL)  # what is refused is said to a log: not here
     killer, sentence = scripted()
     if killer:
         sys.stdout.write(f"the code as it is fails {killer}: {sentence}\n")

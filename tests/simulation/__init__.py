@@ -9,8 +9,11 @@
 3. After every event the checkers look on: those of tests/properties and those of
    `system_checkers.py` and `final_checkers.py`. `properties.py` names the property of
    each, and counts how often it was reached.
+   Who listens is simulated too: tests/properties/subscriber_checkers.py runs the
+   shipped relay, publisher and reader over a broker that is harmed.
 4. `twins.py` runs a plan twice, with faults and without, and compares what was decided
    (`decisions.py` says what a decision is). `perturbation.py` does so for every single
    point of ten small stories.
-5. `run.py` is what `make simulate` starts, `perturbation.py` what `make perturb` does.
+5. `test_past_states.py` travels back in time: from the log to each state that was.
+6. `run.py` is what `make simulate` starts, `perturbation.py` what `make perturb` does.
 """

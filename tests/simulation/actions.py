@@ -271,6 +271,11 @@ def _replace(world: World) -> None:
     world.replace_control()
 
 
+def _broker(world: World, how: str, number: int) -> None:
+    """The stream of events is harmed, or nobody reaches the broker for a while."""
+    world.harm.append((how, number))
+
+
 def _weather(world: World, seed: int, seconds: float, bad: dict[str, float]) -> None:
     world.bad_weather(seed, seconds, msgspec.convert(bad, Weather))
 
@@ -316,6 +321,7 @@ ACTIONS: Final[dict[str, Callable[..., None]]] = {
     "image": _image,
     "crash": _crash,
     "replace control": _replace,
+    "broker": _broker,
     "weather": _weather,
     "pause": _pause,
     "wall": _wall,

@@ -17,6 +17,7 @@ import msgspec
 from adapters.eventlog import Row, Tracking
 from adapters.memory_log import MemoryLog, MemoryStore
 from domain.errors import Transient
+from domain.seals import Seal
 
 Unsynced = Literal["lost", "torn", "kept"]
 Doubt = Literal["written", "not written"]
@@ -34,7 +35,7 @@ class Frame:
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(tuple[list[Row], list[Tracking]])
+_DECODER: Final = msgspec.msgpack.Decoder(tuple[list[Row], list[Tracking], list[Seal]])
 
 
 class DiskStore(MemoryStore):
@@ -60,17 +61,19 @@ class DiskStore(MemoryStore):
         self.rows.clear()  # in place: others hold on to this list
         self.streams.clear()
         self.tracking.clear()
+        self.seals.clear()
         self.writer = None
         for number, frame in enumerate(self.journal):
             if zlib.crc32(frame.data) != frame.checksum:
                 assert not frame.synced, "what was synced is whole"
                 del self.journal[number:]
                 return
-            rows, tracking = _DECODER.decode(frame.data)
+            rows, tracking, seals = _DECODER.decode(frame.data)
             self.rows.extend(rows)
             for row in rows:
                 self.streams.setdefault(row.stream, []).append(row)
             self.tracking.update(dict(tracking))
+            self.seals.extend(seals)
             frame.synced = True
 
 
@@ -81,18 +84,28 @@ class DiskLog(MemoryLog):
         super().__init__(store)
         self._disk = store
 
-    def append(self, rows: Sequence[Row], tracking: Sequence[Tracking] = ()) -> None:
+    def append(
+        self,
+        rows: Sequence[Row],
+        tracking: Sequence[Tracking] = (),
+        seals: Sequence[Seal] = (),
+    ) -> None:
         """See `eventlog.EventLog.append`; afterwards it is synced."""
         disk = self._disk
         doubt, disk.doubt = disk.doubt, None
         if doubt == "not written":
             raise Transient("the connection broke before the transaction")
-        self.write(rows, tracking)
+        self.write(rows, tracking, seals)
         disk.journal[-1].synced = True
         if doubt == "written":
             raise Transient("the connection broke after the transaction")
 
-    def write(self, rows: Sequence[Row], tracking: Sequence[Tracking] = ()) -> None:
+    def write(
+        self,
+        rows: Sequence[Row],
+        tracking: Sequence[Tracking] = (),
+        seals: Sequence[Seal] = (),
+    ) -> None:
         """Afterwards the transaction is in the journal, and not synced."""
-        super().append(rows, tracking)
-        self._disk.journal.append(Frame(_ENCODER.encode((rows, tracking))))
+        super().append(rows, tracking, seals)
+        self._disk.journal.append(Frame(_ENCODER.encode((rows, tracking, seals))))

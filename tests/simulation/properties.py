@@ -4,7 +4,13 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from tests.properties import checkers, count_checkers, log_checkers, rollout_checkers
+from tests.properties import (
+    checkers,
+    count_checkers,
+    log_checkers,
+    rollout_checkers,
+    subscriber_checkers,
+)
 from tests.properties.checking import Checker
 from tests.simulation import final_checkers, system_checkers
 
@@ -22,7 +28,7 @@ PROPERTIES: Final[dict[str, tuple[type[Checker], ...]]] = {
     "S9": (rollout_checkers.Recreate, rollout_checkers.Proportion),
     "S10": (rollout_checkers.Revisions,),
     "S11": (system_checkers.NoSelfRollback,),
-    "S12": (system_checkers.ReplacedWriters,),
+    "S12": (system_checkers.ReplacedWriters, system_checkers.SilencedWriters),
     "S13": (log_checkers.OwnWord,),
     "S14": (log_checkers.Causes, log_checkers.Compensation),
     "S15": (count_checkers.Capacity,),
@@ -46,7 +52,7 @@ PROPERTIES: Final[dict[str, tuple[type[Checker], ...]]] = {
     "L3": (final_checkers.RolloutsEnd,),
     "L4": (checkers.NodesObey, count_checkers.Eviction, final_checkers.NothingLeft),
     "L5": (final_checkers.SetAside,),
-    "L6": (system_checkers.Subscribers,),
+    "L6": subscriber_checkers.SUITE,
     "L7": (final_checkers.PathForgotten,),
 }
 """S16 has no checker that looks on: two runs are compared (twins.py)."""

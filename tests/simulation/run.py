@@ -1,7 +1,7 @@
 """`make simulate`: many seeds on two cores, and a table of what was reached.
 
-1. `SEEDS` is how many, `START` the first, `SEED` a single one. Without any, new seeds
-   are drawn, and printed.
+1. `SEEDS` is how many, `START` the first, `SEED` a single one (`SEED=7/1`: its plan in
+   the first edition, see workload.py). Without any, new seeds are drawn, and printed.
 2. A failure prints its seed, the command that replays it, and the shortest story that
    still fails in the same way. The exit status is 1 then, and also where a property
    was never reached in a thousand seeds or more.
@@ -35,9 +35,9 @@ class Hangs(Exception):
     """A seed takes longer than any seed should."""
 
 
-def outcome(seed: int) -> Outcome:
+def outcome(seed: int, edition: int = workload.EDITION) -> Outcome:
     """What the plan of this seed comes to, and its twins; a hang is a failure."""
-    return judge(workload.plan(seed))
+    return judge(workload.plan(seed, edition))
 
 
 def judge(plan: workload.Plan) -> Outcome:
@@ -52,20 +52,22 @@ def judge(plan: workload.Plan) -> Outcome:
     try:
         return twins.compared(simulate.run(plan), plan)
     except Hangs as error:
-        return Outcome(seed=plan.seed, failure=f"Hangs: {error}")
+        why = f"Hangs: {error}"
+        return Outcome(seed=plan.seed, edition=plan.edition, failure=why)
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
 
 
-def replay_command(seed: int) -> str:
+def replay_command(found: Outcome) -> str:
     """What a person types to see it again."""
-    return f"make simulate SEED={seed}"
+    edition = "" if found.edition == workload.EDITION else f"/{found.edition}"
+    return f"make simulate SEED={found.seed}{edition}"
 
 
 def explain(found: Outcome) -> str:
     """The failure, how to replay it, and the shortest story of it."""
-    plan = workload.plan(found.seed)
+    plan = workload.plan(found.seed, found.edition)
     signature = _signature(found)
     shortest = shrink.shrink(plan, lambda each: _signature(judge(each)) == signature)
     short = judge(shortest)
@@ -73,7 +75,7 @@ def explain(found: Outcome) -> str:
         [
             f"seed {found.seed} fails: {found.failure}",
             f"  where:  {found.where}",
-            f"  replay: {replay_command(found.seed)}",
+            f"  replay: {replay_command(found)}",
             f"  shortest story ({len(shortest.actions)} of {len(plan.actions)}):",
             shrink.story(shortest),
             f"  it fails: {short.failure}",
@@ -151,19 +153,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="simulate Rollbook")
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--start", type=int, default=None)
-    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--seed", default="", help="one seed, or seed/edition")
     parser.add_argument("--workers", type=int, default=WORKERS)
     parser.add_argument("--stories", type=int, default=5, help="failures to shrink")
     asked = parser.parse_args(arguments)
     first = secrets.randbits(31) if asked.start is None else asked.start
     seeds = [*range(first, first + asked.seeds)]
-    if asked.seed is not None:
-        seeds = [asked.seed]
+    one, _, edition = asked.seed.partition("/")
+    if one:
+        seeds = [int(one)]
     say = sys.stdout.write
     say(f"seeds {seeds[0]} to {seeds[-1]}\n")
     sys.stdout.flush()
     started = time.perf_counter()
-    found = [*many(seeds, asked.workers)]
+    if edition:
+        found = [outcome(seeds[0], int(edition))]
+    else:
+        found = [*many(seeds, asked.workers)]
     say(table(found, time.perf_counter() - started) + "\n")
     failed = [each for each in found if each.failure]
     bad = bool(failed)
@@ -171,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         missing = unreached(found)
         bad |= bool(missing)
         say(f"never reached: {', '.join(missing) or 'none'}\n")
-    if asked.seed is None:
+    if not one:
         rolling, idle = simulate.ratio()
         bad |= min(rolling, idle) < RATIO
         say(

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import msgspec
 
 from kubelet.hollow_runtime import HollowSettings
-from tests.properties import checkers
+from tests.properties import checkers, subscriber_checkers
 from tests.properties.checking import Checker
 from tests.simulation import actions, final_checkers, properties, system_checkers
-from tests.simulation.workload import Plan
+from tests.simulation.workload import EDITION, Plan
 from tests.simulation.world import REDELIVERY, World
 from tests.support.cluster import START, manifest, rolling
+from tests.support.watching import Watcher
 from workers.state import Settings
 
 
@@ -20,6 +21,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What one run came to. `failure` is empty where nothing was violated."""
 
     seed: int
+    edition: int = EDITION
     failure: str = ""
     where: str = ""
     """The last lines of the trace of a failure."""
@@ -40,17 +42,18 @@ def suite() -> list[Checker]:
     known = checkers.suite()
     safety = [each() for each in system_checkers.SUITE]
     final = [each() for each in final_checkers.SUITE]
-    return [*known[:-1], *safety, *final, known[-1]]
+    heard = [each() for each in subscriber_checkers.SUITE]
+    return [*known[:-1], *safety, *heard, *final, known[-1]]
 
 
-def build(plan: Plan) -> World:
-    """The plan's world, with every checker looking on."""
+def build(plan: Plan, watchers: Sequence[Watcher] | None = None) -> World:
+    """The plan's world, with every checker looking on, or these watchers."""
     return World(
         plan.nodes,
         allocatable=plan.allocatable,
         settings=Settings(events_per_step=plan.events_per_step),
         hollow=plan.hollow,
-        watchers=suite(),
+        watchers=suite() if watchers is None else watchers,
     )
 
 
@@ -71,10 +74,16 @@ def run(plan: Plan) -> Outcome:
             f"{each.name} ({each.filename.rsplit('/', 1)[-1]}:{each.lineno})"
             for each in reversed(trace)
         )
+    finally:
+        if world is not None:
+            world.close()
     if world is None:
-        return Outcome(seed=plan.seed, failure=failure, where=where)
+        return Outcome(
+            seed=plan.seed, edition=plan.edition, failure=failure, where=where
+        )
     return Outcome(
         seed=plan.seed,
+        edition=plan.edition,
         failure=failure,
         where=where,
         simulated=world.now - START,

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from domain.events import Event, Recorded
-from tests.support.cluster import Crash, SimCluster, WatchedState, manifest, rolling
+from tests.support.cluster import Crash, SimCluster, manifest, rolling
+from tests.support.watching import WatchedState
 from workers.intake import Input
 from workers.outbox import Step
 

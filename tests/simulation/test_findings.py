@@ -1,15 +1,26 @@
 """What the simulator has found, each as the shortest story that shows it."""
 
-from typing import Any
+import asyncio
+from typing import Any, Final
 
 import pytest
 
-from domain import deployment
+from adapters.memory_log import MemoryLog
+from domain import deployment, pod
+from domain.errors import Permanent
 from kubelet.hollow_runtime import HollowPods, HollowSettings
 from kubelet.runtime import ContainerExited, Sandbox
+from tests.properties import scripts_listeners, subscriber_checkers
+from tests.simulation.disk import DiskLog, DiskStore
 from tests.support.cluster import SimCluster, manifest
+from workers.control import Control, ControlSettings
 from workers.decisions import Target
-from workers.intake import SyncInput
+from workers.intake import Founding, SyncInput
+from workers.outbox import Step
+from workers.state import State
+from workers.step import step as take_step
+
+SETTINGS: Final = ControlSettings(nats_url="", user="", secret="", store_url="")
 
 
 def create(sim: SimCluster, **spec: Any) -> None:
@@ -103,3 +114,74 @@ def test_sync_and_delete_in_one_step() -> None:
     sim.settle()
 
     assert sim.cluster.actual.nodes["worker-1"].ready, "it has asked again"
+
+
+def test_a_replaced_control_answers_nobody() -> None:
+    """S12: a control that was paused, and replaced meanwhile, gives no node the list
+    that it remembers: what was bound since would be ended (B24)."""
+    world = scripts_listeners.replaced_control()
+
+    assert world.of(pod.PodTerminationRequested) == []
+
+
+def founding(uid: str) -> Step:
+    """The first step of a log: one event."""
+    return take_step(State(), [Founding(uid=uid, version="0")], 1.0)
+
+
+def test_a_control_that_was_replaced_does_not_join_in_again() -> None:
+    """S12: a step that fails makes control load the log again; what another writer has
+    appended must end it, and not become its own (B25)."""
+    log = MemoryLog()
+    paused = Control(SETTINGS, log)
+    assert Control(SETTINGS, log)._secure(founding("another"))
+
+    with pytest.raises(Permanent, match="another one has appended"):
+        asyncio.run(paused._rebuild())
+
+
+def test_another_writers_rows_are_not_taken_for_ones_own() -> None:
+    """S12: after an append in doubt it is not enough that the log is as long as it
+    should be: another writer may have come as far (B26)."""
+    disk = DiskStore()
+    paused = Control(SETTINGS, DiskLog(disk))
+    disk.writer = None
+    assert Control(SETTINGS, DiskLog(disk))._secure(founding("another"))
+    disk.doubt = "not written"
+
+    with pytest.raises(Permanent, match="after a broken connection"):
+        paused._secure(founding("mine"))
+
+
+def test_the_relay_waits_where_it_gets_no_further() -> None:
+    """L6: a stream that was purged refuses, as duplicates, what it has no more; it is
+    asked again now and then, and not without a pause (B27)."""
+    copies = subscriber_checkers.Copies()
+    sim = SimCluster(1, watchers=[copies])
+    create(sim)
+    sim.harm.append(("stream purged", 0))
+
+    sim.crash_control()
+    sim.ask("deployment", "web", "scale", {"replicas": 4})
+    sim.settle()
+    copies.at_rest(sim)
+    sim.close()
+
+    assert copies.broker.messages, "it is filled again"
+
+
+def test_a_pod_is_available_after_it_was_adopted() -> None:
+    """I5: while a ready pod belongs to nobody its alarm rings for nothing; whoever
+    adopts it sets the alarm again (spec 3.1; B28)."""
+    sim = SimCluster(1)
+    body = {"manifest": manifest("web", replicas=1, minReadySeconds=10)}
+    sim.ask("deployment", "web", "create", body)
+    sim.run_for(5.0)
+    held = next(iter(sim.cluster.actual.pods.values()))
+    for value, seconds in (("loose", 60.0), ("web", 1.0)):
+        changes = {"changes": {"app": value}, "overwrite": True}
+        sim.ask("pod", held.name, "label", changes)
+        sim.run_for(seconds)
+
+    assert held.key in sim.cluster.actual.pods, "the older one is kept"
+    assert sim.cluster.actual.pods[held.key].ready_seconds == 10

@@ -13,18 +13,28 @@ NEW: Final = 10
 SEEDS: Final = Path(__file__).with_name("seeds.txt")
 
 
-def once_failing() -> list[int]:
-    """The seeds of seeds.txt."""
-    lines = SEEDS.read_text().splitlines()
-    return [int(line.split()[0]) for line in lines if line and line[0] != "#"]
+def once_failing() -> list[tuple[int, int]]:
+    """The seeds of seeds.txt, each with the edition of its plan."""
+    lines = [line.split() for line in SEEDS.read_text().splitlines()]
+    return [(int(line[0]), int(line[1])) for line in lines if line and line[0] != "#"]
 
 
-@pytest.mark.parametrize("seed", once_failing())
-def test_what_failed_once_holds(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "edition"), once_failing())
+def test_what_failed_once_holds(seed: int, edition: int) -> None:
     """A seed that has shown a bug is run for ever."""
-    found = run.outcome(seed)
+    found = run.outcome(seed, edition)
 
-    assert not found.failure, f"{found.failure}\n{run.replay_command(seed)}"
+    assert not found.failure, f"{found.failure}\n{run.replay_command(found)}"
+
+
+def test_an_edition_leaves_the_one_before_as_it_was() -> None:
+    """A seed that has once failed keeps the plan with which it did."""
+    for seed, _ in once_failing():
+        first, second = workload.plan(seed, 1), workload.plan(seed, 2)
+
+        assert first.hollow.start_delay == (0.0, 0.0), "pods start at once"
+        kept = tuple(each for each in second.actions if each.kind != "broker")
+        assert kept == first.actions
 
 
 def test_new_seeds_hold() -> None:
@@ -46,6 +56,8 @@ def test_equal_seeds_make_equal_runs() -> None:
             for action in workload.plan(seed).actions:
                 actions.carry_out(world, action)
 
+        first.close()
+        second.close()
         assert first.log == second.log
         assert len(first.log) > 50, "something has happened"
 

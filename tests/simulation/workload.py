@@ -1,7 +1,14 @@
 """From a seed to a plan: what happens in one simulated world, and when.
 
-The whole plan is drawn before anything runs, so that it does not depend on what the
-code does, and a plan with fewer actions is a plan as well.
+1. The whole plan is drawn before anything runs, so that it does not depend on what
+   the code does, and a plan with fewer actions is a plan as well.
+2. Plans have editions. What is drawn additionally is drawn with dice of its own, and
+   only from its edition on, so that a seed which has once failed keeps its plan.
+
+| edition | what it adds |
+|---|---|
+| 1 | |
+| 2 | pods need time to start; the broker loses its stream of events, and goes away |
 """
 
 from random import Random
@@ -11,8 +18,11 @@ import msgspec
 
 from kubelet.hollow_runtime import HollowSettings
 from tests.simulation.actions import Action
+from tests.support import simulated_broker
 from tests.support.cluster import rolling
 
+EDITION: Final = 2
+"""The one from which new plans are drawn."""
 NAMES: Final = ("web", "api", "job")
 IMAGES: Final = ("app:1", "app:2", "app:3", "app:4", "app:bad", "app:worse")
 LIMITS: Final[tuple[int | str, ...]] = (0, 1, 2, 3, "0%", "25%", "34%", "50%", "100%")
@@ -37,6 +47,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A world and what happens in it."""
 
     seed: int
+    edition: int = EDITION
     nodes: int
     allocatable: dict[str, str]
     events_per_step: int
@@ -44,15 +55,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     actions: tuple[Action, ...]
 
 
-def plan(seed: int) -> Plan:
-    """The plan of this seed: equal seeds, equal plans."""
+def plan(seed: int, edition: int = EDITION) -> Plan:
+    """The plan of this seed: equal seeds and editions, equal plans."""
     dice = Random(f"plan/{seed}")
     nodes = dice.randint(2, 5)
     cpu = dice.choice(("1", "2", "4"))
     wishes = [_declare(dice, name, "create") for name in NAMES[: dice.randint(1, 3)]]
     length = dice.randint(12, 80)
-    return Plan(
+    first = Plan(
         seed=seed,
+        edition=1,
         nodes=nodes,
         allocatable={"cpu": cpu, "memory": "8Gi", "pods": dice.choice(("12", "110"))},
         events_per_step=dice.choice((20, 100, 2_000)),
@@ -66,6 +78,25 @@ def plan(seed: int) -> Plan:
             *wishes,
             *(_action(dice) for _ in range(length)),
         ),
+    )
+    return first if edition == 1 else _second(first)
+
+
+def _second(first: Plan) -> Plan:
+    """The second edition of a plan."""
+    dice = Random(f"plan/{first.seed}/2")
+    start = dice.choice((0.0, 0.5, 3.0, 3.0, 9.0))
+    found = [*first.actions]
+    for _ in range(dice.choice((0, 1, 2, 4))):
+        how = dice.choice((*simulated_broker.FAULTS, "broker away"))
+        harm = {"how": how, "number": dice.randrange(60)}
+        action = Action("broker", dice.choice(WAITS), harm)
+        found.insert(dice.randrange(1, len(found)), action)
+    return msgspec.structs.replace(
+        first,
+        edition=2,
+        hollow=msgspec.structs.replace(first.hollow, start_delay=(0.0, start)),
+        actions=tuple(found),
     )
 
 

@@ -28,14 +28,13 @@ from tests.support.cluster import (
     TICK,
     Crash,
     SimCluster,
-    WatchedState,
-    Watcher,
     rows_of,
 )
 from tests.support.simulated_node import SimNode
+from tests.support.watching import WatchedState, Watcher
 from workers.control import Control, ControlSettings
 from workers.decisions import Target
-from workers.intake import CommandInput, Input, ReportInput, SyncInput
+from workers.intake import CommandInput, Founding, Input, SyncInput
 from workers.outbox import Step
 from workers.state import Settings, State
 from workers.step import step as take_step
@@ -58,7 +57,7 @@ class Zombie(NamedTuple):
     """A control that was paused, and replaced meanwhile."""
 
     state: State
-    log: MemoryLog
+    control: Control
 
 
 class Weather(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +81,6 @@ class World(SimCluster):
         hollow: HollowSettings,
         watchers: Sequence[Watcher],
     ) -> None:
-        self.injected: Counter[str] = Counter()
         self.disk = DiskStore()
         self.hollow = hollow
         self.weather = Weather()
@@ -94,6 +92,8 @@ class World(SimCluster):
         self.zombie: Zombie | None = None
         self.refusals = 0
         """Appends of replaced writers that the store has refused."""
+        self.silenced = 0
+        """Steps of replaced writers without an event, of which nothing was said."""
         self.doomed = 0
         """Steps still to be computed that will not be committed."""
         self.unsynced: Unsynced = "lost"
@@ -110,11 +110,14 @@ class World(SimCluster):
 
     def _open_log(self) -> MemoryLog:
         self.store = self.disk
-        return DiskLog(self.disk)
+        log = DiskLog(self.disk)
+        self.control = Control(_CONTROL, log)
+        """The shipped shell around the step, of which the commit is used here."""
+        self.control.committed = len(self.disk.rows)
+        return log
 
     def _append(self, done: Step) -> None:
-        if done.events or done.tracking:
-            Control(_CONTROL, self._log)._append(done)
+        assert self.control._secure(done), "the one writer may speak"
 
     def _next_crash(self) -> Crash | None:
         if self.doomed:
@@ -190,34 +193,56 @@ class World(SimCluster):
         if self.cluster.position != len(self.log):
             self.crash_control()  # it was about to lose what it has not committed
         self.injected["control paused and replaced"] += 1
-        old = Zombie(self.state, self._log)
+        self.zombie = Zombie(self.state, self.control)
         self.disk.writer = None
         self.state = WatchedState(self.settings, self.watchers)
         self._log = MemoryLog()  # what `_restart` closes; the old handle stays open
-        self._restart(old.state.cluster)
-        self.zombie = old
+        self._restart(self.zombie.state.cluster)
 
     def _wake_zombie(self, inputs: Sequence[Input]) -> None:
-        """The old control hears what the new one hears."""
+        """The old control hears what the new one hears, and must be refused.
+
+        The shipped one stops as soon as it is. Here it goes on until it has tried to
+        append, so that what it would only say is looked at again and again.
+        """
         zombie = self.zombie
         if zombie is None or len(self.log) == zombie.state.cluster.position:
             return
+        self._feed_zombie(zombie, self._questions(zombie))
+        if self.zombie is not None:
+            self._feed_zombie(zombie, inputs)
+
+    def _questions(self, zombie: Zombie) -> list[Input]:
+        """Nodes that it knows ask for their lists: it could answer without an event."""
+        known = zombie.state.cluster.actual.nodes
+        found: list[Input] = []
+        for name, node in self.nodes.items():
+            boot = node.agent.boot_id
+            if name in known and known[name].node.boot_id == boot:
+                asked = protocol.SyncRequest(boot_id=boot, node=node.info)
+                data = msgspec.json.encode(asked)
+                found.append(SyncInput(node=name, data=data, reply=f"{name}|0"))
+        return found
+
+    def _feed_zombie(self, zombie: Zombie, inputs: Sequence[Input]) -> None:
         state = zombie.state
         if isinstance(state, WatchedState):
             state.watchers = ()
         length = len(self.log)
         done = take_step(state, inputs, max(self.now, times.grid(state.now + TICK)))
-        if not done.events and not done.tracking:
-            self.injected["replaced control speaks"] += 1
-            self._say(done)
+        silent = not done.events and not done.tracking
+        if silent and not (done.answers or done.syncs or done.assignments):
             return
         try:
-            Control(_CONTROL, zombie.log)._append(done)
-        except (Conflict, Permanent):  # or `Permanent`, where it was in doubt
-            self.refusals += 1
-            self.zombie = None
-        assert self.zombie is None, "a writer that was replaced has written (S12)"
+            spoken = zombie.control._secure(done)
+        except (Conflict, Permanent):
+            spoken = False
+            self.silenced += silent
+            self.refusals += not silent
+        assert not spoken, "nothing that a replaced writer says is sent (S12)"
         assert len(self.log) == length, "what is refused leaves nothing (S12)"
+        if not silent:
+            self.zombie = None
 
     # --- commands -------------------------------------------------------------------
 
@@ -267,7 +292,7 @@ class World(SimCluster):
     def step(self, *inputs: Input) -> Step | None:
         """See `SimCluster.step`; a control that was replaced hears it as well."""
         done = super().step(*inputs)
-        heard = [each for each in inputs if isinstance(each, ReportInput | SyncInput)]
+        heard = [each for each in inputs if not isinstance(each, Founding)]
         if heard:
             self._wake_zombie(heard)
         return done

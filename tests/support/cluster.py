@@ -4,10 +4,10 @@
    `random.Random` of a given seed where a test wants faults.
 2. The log is what a store would hold: encoded events, appended a step at a time or
    not at all. `crash_control` throws the state away and rebuilds it from there.
-3. `Watcher`s see every event before and after it is folded, every step after its
-   commit, every restart, and every moment at which nothing moves.
+3. `Watcher`s look on: see tests/support/watching.py.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from random import Random
 from typing import Any, Final, Literal
@@ -20,11 +20,12 @@ from domain import catalogue, command, protocol, times
 from domain.events import Event, Recorded
 from projections.cluster import Cluster
 from tests.support.simulated_node import SimNode
+from tests.support.watching import WatchedState, Watcher
 from workers import loading
 from workers.decisions import Target
 from workers.intake import CommandInput, Founding, Input, ReportInput, SyncInput
 from workers.outbox import Step
-from workers.state import Settings, State
+from workers.state import Settings
 from workers.step import step as take_step
 
 START: Final = 1_700_000_000.0
@@ -42,57 +43,6 @@ Crash = Literal["before commit", "in commit", "before saying", "half said"]
 LOST: Final = ("before commit", "in commit")
 """Crashes after which nothing of the step has happened."""
 _encode = msgspec.json.Encoder().encode
-
-
-class Watcher:
-    """What looks on; each method does nothing unless a subclass says otherwise."""
-
-    def before(self, state: State, stream: str, event: Event, actor: str, /) -> None:
-        """The event is about to be folded."""
-
-    def after(self, state: State, recorded: Recorded, /) -> None:
-        """The event was folded."""
-
-    def after_step(self, sim: "SimCluster", step: Step, /) -> None:
-        """The step was committed."""
-
-    def after_restart(self, sim: "SimCluster", before: Cluster, /) -> None:
-        """Control was rebuilt from the log; `before` is what it knew at the commit."""
-
-    def at_rest(self, sim: "SimCluster") -> None:
-        """Faults have stopped and nothing moves any more."""
-
-
-class WatchedState(State):
-    """The shipped state, with watchers beside the one place where events are made."""
-
-    def __init__(self, settings: Settings, watchers: Sequence[Watcher]) -> None:
-        super().__init__(settings)
-        self.watchers = watchers
-
-    def emit(
-        self,
-        stream: str,
-        event: Event,
-        *,
-        actor: str,
-        cause: int,
-        command_id: str = "",
-        known_version: int = 0,
-    ) -> Recorded:
-        for watcher in self.watchers:
-            watcher.before(self, stream, event, actor)
-        recorded = super().emit(
-            stream,
-            event,
-            actor=actor,
-            cause=cause,
-            command_id=command_id,
-            known_version=known_version,
-        )
-        for watcher in self.watchers:
-            watcher.after(self, recorded)
-        return recorded
 
 
 class SimCluster:
@@ -124,6 +74,10 @@ class SimCluster:
         self.faults: Random | None = None
         """Where it is set, wires drop, repeat, delay and reorder."""
         self.crash_next: Crash | None = None
+        self.injected: Counter[str] = Counter()
+        """The faults that have happened; who injects one counts it."""
+        self.harm: list[tuple[str, int]] = []
+        """What happens next to the stream of events, and how much of it that meets."""
         self.restarts = 0
         self.steps: list[Step] = []
         self._commands = 0
@@ -415,6 +369,11 @@ class SimCluster:
         self.now = times.grid(max(self.now + TICK, min([end, *wakes])))
         if self.state.dirty or (alarm is not None and alarm <= self.now):
             self.step()
+
+    def close(self) -> None:
+        """Afterwards nobody looks on, and nothing is left open."""
+        for watcher in self.watchers:
+            watcher.close()
 
     # --- questions ------------------------------------------------------------------
 

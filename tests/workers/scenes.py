@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from domain import deployment, pod, protocol, replicaset
+from domain import deployment, names, owners, pod, protocol, replicaset
 from projections import status
 from projections.actual import Tally
 from tests.support.cluster import SimCluster, manifest
@@ -57,6 +57,49 @@ def pod_manifest(
         "metadata": {"name": name, "labels": labels or {}},
         "spec": {"containers": [container], **spec},
     }
+
+
+def reference(
+    held: Any = None, *, controller: bool | None = None, **changes: Any
+) -> dict[str, Any]:
+    """A reference to an object that is there, or else to a foreign one."""
+    found: dict[str, Any] = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "name": "nightly",
+        "uid": "7d0f",
+    }
+    if held is not None:
+        kinds = {"deployment": "Deployment", "replicaset": "ReplicaSet"}
+        kind, _, _ = names.split_key(held.key)
+        version = "apps/v1" if kind in kinds else "v1"
+        word = kinds.get(kind, kind.title())
+        found |= {"apiVersion": version, "kind": word}
+        found |= {"name": held.name, "uid": held.uid}
+    if controller is not None:
+        found["controller"] = controller
+    return found | changes
+
+
+def controlling(held: Any) -> dict[str, Any]:
+    """The reference that adopting adds (spec 3.3)."""
+    return reference(held, controller=True, blockOwnerDeletion=True)
+
+
+def shown(sim: SimCluster, held: Any) -> list[dict[str, Any]]:
+    """The object's references, as `get -o json` shows them."""
+    kept = sim.cluster.desired.references.of(held.key)
+    found = owners.shown(kept, held.owner, held.owner_uid)
+    return list(msgspec.to_builtins(found))
+
+
+def pod_with(
+    references: list[dict[str, Any]], name: str = "solo", app: str = "web"
+) -> dict[str, Any]:
+    """A pod `app=web` whose manifest names these owners."""
+    raw = pod_manifest(name, {"app": app})
+    raw["metadata"]["ownerReferences"] = references
+    return raw
 
 
 def give(sim: SimCluster, verb: str, raw: dict[str, Any]) -> protocol.Answer:
