@@ -107,11 +107,38 @@ class Commands(Session):
         return await self.command("restart", target, body, **said)
 
     async def undo(
-        self, target: Target, *, to_revision: int = 0, **said: Unpack[Said]
+        self,
+        target: Target,
+        *,
+        to_revision: int = 0,
+        to: str = "",
+        **said: Unpack[Said],
     ) -> Answer:
-        """Run the template of a revision again; 0 is the one before."""
-        body = deployment.RollbackDeployment(to_revision=to_revision)
+        """Run the template of a revision again, by number (0: the one before) or tag
+        (`to`)."""
+        body = deployment.RollbackDeployment(to_revision=to_revision, to=to)
         return await self.command("undo", target, body, **said)
+
+    async def tag(
+        self,
+        target: Target,
+        tag: str,
+        *,
+        revision: int = 0,
+        overwrite: bool = False,
+        **said: Unpack[Said],
+    ) -> Answer:
+        """Call a revision (0: the current one) `tag`, a DNS label; one that stands for
+        another revision needs `overwrite`."""
+        body = deployment.TagRevision(tag=tag, revision=revision, overwrite=overwrite)
+        return await self.command("tag", target, body, **said)
+
+    async def untag(
+        self, target: Target, tag: str, *, revision: int = 0, **said: Unpack[Said]
+    ) -> Answer:
+        """Take a tag away; refused where it is on another revision, if one is given."""
+        body = deployment.TagRevision(tag=tag, revision=revision, remove=True)
+        return await self.command("tag", target, body, **said)
 
     async def delete(
         self,

@@ -6,6 +6,7 @@ the log that is not before this client's last command.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Literal
@@ -13,12 +14,12 @@ from typing import Final, Literal
 import msgspec
 
 from adapters import nats_wire
-from domain import errors, queries
+from adapters.exchange import Reply, Unserved
+from domain import errors, queries, times
 from domain.protocol import Answer
 from kubelet import logs_service
-from rollbook import conditions, rollouts, wakeups
-from rollbook.exchange import Reply, Unserved
-from rollbook.references import Kind, Reference, parse_kind
+from rollbook import conditions, moments, rollouts, wakeups
+from rollbook.references import EVENT, Kind, Reference, parse_kind
 from rollbook.session import Object, Session, Target
 
 LOG_PAGE: Final = 1000
@@ -45,10 +46,11 @@ class Questions(Session):
         namespace: str | None = None,
         selector: str = "",
         field_selector: str = "",
+        at: moments.When | None = None,
     ) -> tuple[Object, ...]:
         """All objects of a kind that the selectors pick; "" is every namespace."""
         question = self._list_question(kind, namespace, selector, field_selector)
-        answers = await self._pages(question, "object")
+        answers = await self._pages(question, "object", at)
         return tuple(
             msgspec.json.decode(item, type=Object)
             for answer in answers
@@ -64,18 +66,25 @@ class Questions(Session):
         selector: str = "",
         field_selector: str = "",
         format: Literal["table", "name"] = "table",  # noqa: A002  # the question's word
+        at: moments.When | None = None,
     ) -> Table:
         """The same as people read it; with `name` the one object, or `Rejected`."""
         question = self._list_question(kind, namespace, selector, field_selector)
         question = msgspec.structs.replace(question, name=name)
-        answers = await self._pages(question, format)
+        answers = await self._pages(question, format, at)
         return Table(
             position=answers[-1].position,
             columns=answers[0].columns,
             rows=tuple(row for answer in answers for row in answer.rows),
         )
 
-    async def describe(self, target: Target, *, namespace: str | None = None) -> str:
+    async def describe(
+        self,
+        target: Target,
+        *,
+        namespace: str | None = None,
+        at: moments.When | None = None,
+    ) -> str:
         """One object with what surrounds it, as kubectl lays it out (spec 6.12)."""
         reference = self.reference(target, namespace)
         question = queries.DescribeQuery(
@@ -83,17 +92,85 @@ class Questions(Session):
             namespace=reference.namespace,
             name=reference.name,
         )
-        return (await self.ask("describe", question, queries.DescribeAnswer)).text
+        return (await self.ask("describe", question, queries.DescribeAnswer, at)).text
 
     async def history(
-        self, target: Target, *, namespace: str | None = None
+        self,
+        target: Target,
+        *,
+        present: bool = False,
+        templates: bool = True,
+        namespace: str | None = None,
+        at: moments.When | None = None,
     ) -> tuple[queries.RevisionRow, ...]:
-        """Every revision that the Deployment ever had, oldest first."""
+        """Every revision that the Deployment ever had, oldest first.
+
+        `present` leaves out those whose ReplicaSet is gone; without `templates` a long
+        history comes many times quicker.
+        """
         reference = self.reference(target, namespace)
         question = queries.HistoryQuery(
-            namespace=reference.namespace, name=reference.name
+            namespace=reference.namespace,
+            name=reference.name,
+            present=present,
+            templates=templates,
         )
-        return (await self.ask("history", question, queries.HistoryAnswer)).revisions
+        rows: list[queries.RevisionRow] = []
+        at = _fixed(at)
+        while True:
+            page = await self.ask("history", question, queries.HistoryAnswer, at)
+            rows += page.revisions
+            if not page.continue_:
+                return tuple(rows)
+            question = msgspec.structs.replace(question, continue_=page.continue_)
+
+    async def revisions(
+        self,
+        target: Target,
+        *which: int | str,
+        before: bool = False,
+        namespace: str | None = None,
+        at: moments.When | None = None,
+    ) -> tuple[queries.RevisionRow, ...]:
+        """Those of these revisions (numbers or tags) that there are, oldest first.
+
+        None is named: the current one. `before` adds the one in front of each.
+        """
+        reference = self.reference(target, namespace)
+        question = queries.HistoryQuery(
+            namespace=reference.namespace,
+            name=reference.name,
+            revisions=which or (0,),
+            before=before,
+        )
+        answer = await self.ask("history", question, queries.HistoryAnswer, at)
+        return answer.revisions
+
+    async def why(
+        self,
+        target: Target | int,
+        *,
+        uid: str = "",
+        all: bool = False,  # noqa: A002  # the question's word
+        limit: int = 20,
+        namespace: str | None = None,
+        at: moments.When | None = None,
+    ) -> queries.WhyAnswer:
+        """Why an object is as it is, or why the event at a position happened.
+
+        Objects that are gone are known too; of several that had the name the last is
+        meant, or the one of `uid`. With `all` every change is told, the newest `limit`
+        of them. `at` leaves out what came later. A command is `command/<id>`. Raises
+        `Rejected` (NotFound) for what the log has nothing of.
+        """
+        question = queries.WhyQuery(uid=uid, all=all, limit=limit)
+        if isinstance(target, int):
+            question = msgspec.structs.replace(question, about=target)
+        else:
+            is_command = isinstance(target, str) and target.startswith("command/")
+            named = target if is_command else self.reference(target, namespace).key
+            question = msgspec.structs.replace(question, stream=str(named))
+        return await self.ask("why", question, queries.WhyAnswer, at)
 
     async def status(self) -> queries.StatusAnswer:
         """How far the readers' side is, and what there is."""
@@ -113,15 +190,17 @@ class Questions(Session):
         after: int = 0,
         until: int = 0,
         types: Sequence[str] = (),
+        at: moments.When | None = None,
     ) -> AsyncIterator[queries.LogRow]:
-        """The events that there are behind position `after`, in order.
+        """The events that there are behind position `after`, in order; those up to
+        `at`, if it is given.
 
         `stream` is an object (`deployment/nginx`), a kind (`pods`), a stream's name or
         a prefix of some that ends with `/`; empty is the whole log.
         """
-        stream, end = self.stream(stream), until
+        stream, end, at = self.stream(stream), until, _fixed(at)
         while True:
-            page = await self._log_page(stream, after, end, types)
+            page = await self._log_page(stream, after, end, types, at)
             for row in page.events:
                 yield row
             # The end is fixed by the first page, or a busy log would never end.
@@ -290,23 +369,73 @@ class Questions(Session):
         self,
         question: queries.GetQuery,
         format: queries.Format,  # noqa: A002  # its word
+        at: moments.When | None = None,
     ) -> "tuple[queries.GetAnswer, ...]":
         question = msgspec.structs.replace(question, format=format)
-        answers = [await self.ask("get", question, queries.GetAnswer)]
+        at = _fixed(at)
+        answers = [await self.ask("get", question, queries.GetAnswer, at)]
         while answers[-1].continue_:
             question = msgspec.structs.replace(
                 question, continue_=answers[-1].continue_
             )
-            answers.append(await self.ask("get", question, queries.GetAnswer))
+            answers.append(await self.ask("get", question, queries.GetAnswer, at))
         return tuple(answers)
 
     async def _log_page(
-        self, stream: str, after: int, until: int, types: Sequence[str]
+        self,
+        stream: str,
+        after: int,
+        until: int,
+        types: Sequence[str],
+        at: moments.When | None = None,
     ) -> queries.LogAnswer:
         question = queries.LogQuery(
             after=after, until=until, limit=LOG_PAGE, stream=stream, types=tuple(types)
         )
-        return await self.ask("log", question, queries.LogAnswer)
+        return await self.ask("log", question, queries.LogAnswer, at)
+
+    async def time_of(self, at: moments.When) -> float:
+        """The time of a moment, seconds since the epoch: that of its event where it is
+        a position. Raises `Rejected` for one that the log has not."""
+        moment = moments.parse(at, time.time())
+        if moment.time is not None:
+            return moment.time
+        position = moment.position or 0
+        question = queries.LogQuery(after=max(0, position - 1), limit=1)
+        answer = await self.ask("log", question, queries.LogAnswer, moment)
+        return times.parse(answer.events[0].at) if answer.events else 0.0
+
+    async def diff(
+        self,
+        before: moments.When,
+        after: moments.When,
+        target: "Target | None" = None,
+        *,
+        namespace: str | None = None,
+    ) -> tuple[queries.ObjectDifference, ...]:
+        """What differs between two moments: of one object, or of all in the namespace
+        ("" is every one) and the nodes."""
+        now = time.time()
+        question = queries.DiffQuery(
+            before=moments.parse(before, now),
+            after=moments.parse(after, now),
+            namespace=self.namespace if namespace is None else namespace,
+        )
+        if target is not None:
+            one = self.reference(target, namespace)
+            if one.kind == EVENT:
+                text = "events do not change: `rollbook events --at` lists them"
+                raise errors.Rejected("BadRequest", text)
+            question = msgspec.structs.replace(
+                question, kind=one.kind.name, namespace=one.namespace, name=one.name
+            )
+        found: tuple[queries.ObjectDifference, ...] = ()
+        while True:
+            page = await self.ask("diff", question, queries.DiffAnswer)
+            found += page.changes
+            if not page.continue_:
+                return found
+            question = msgspec.structs.replace(question, continue_=page.continue_)
 
     async def _find_again(
         self, reference: Reference, found: Object | None
@@ -316,6 +445,11 @@ class Questions(Session):
             return await self.find(reference)
         except errors.Transient:
             return found
+
+
+def _fixed(at: moments.When | None) -> queries.Moment | None:
+    """The moment; an age counts from now, for all pages from the same now."""
+    return None if at is None else moments.parse(at, time.time())
 
 
 async def _in_order(

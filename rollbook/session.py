@@ -3,6 +3,7 @@
 The rules are those of rollbook/client.py.
 """
 
+import time
 import uuid
 from collections.abc import Mapping
 from typing import Literal, TypedDict, TypeVar, Unpack
@@ -10,10 +11,10 @@ from typing import Literal, TypedDict, TypeVar, Unpack
 import msgspec
 
 from adapters import nats_wire
+from adapters.exchange import Exchange, rejection
 from domain import errors, protocol, queries
 from domain.protocol import Answer, CommandMessage
-from rollbook import conditions, settings
-from rollbook.exchange import Exchange, rejection
+from rollbook import conditions, moments, settings
 from rollbook.references import Reference, at, find_kind, parse_reference
 
 Object = dict[str, object]
@@ -112,16 +113,28 @@ class Session:
             )
         return at(kind, name, within or namespace or self.namespace)
 
-    async def ask(self, verb: str, question: Q, answer: type[M]) -> M:
+    async def ask(
+        self, verb: str, question: Q, answer: type[M], at: moments.When | None = None
+    ) -> M:
         """The answer to a question, for a position that this client has written to.
 
-        Raises `Rejected`, or `Transient` when nobody answered in time.
+        `at` asks for the state of then (rollbook/moments.py). Raises `Rejected`, or
+        `Transient` when nobody answered in time.
         """
         question = msgspec.structs.replace(question, wait_for=self.position)
+        if at is not None:
+            moment = moments.parse(at, time.time())
+            question = msgspec.structs.replace(question, at=moment)
         return await self.exchange.ask(verb, question, answer, seconds=self.seconds)
 
-    async def get(self, target: Target, *, namespace: str | None = None) -> Object:
-        """One object. Raises `Rejected` (NotFound) if it is not there."""
+    async def get(
+        self,
+        target: Target,
+        *,
+        namespace: str | None = None,
+        at: moments.When | None = None,
+    ) -> Object:
+        """One object, as it is or was; `Rejected` (NotFound) if there is none."""
         reference = self.reference(target, namespace)
         question = queries.GetQuery(
             kind=reference.kind.asked,
@@ -129,17 +142,21 @@ class Session:
             name=reference.name,
             format="object",
         )
-        answer = await self.ask("get", question, queries.GetAnswer)
+        answer = await self.ask("get", question, queries.GetAnswer, at)
         if not answer.items:
             raise errors.not_found(reference.kind.resource, reference.name)
         return msgspec.json.decode(answer.items[0], type=Object)
 
     async def find(
-        self, target: Target, *, namespace: str | None = None
+        self,
+        target: Target,
+        *,
+        namespace: str | None = None,
+        at: moments.When | None = None,
     ) -> Object | None:
-        """One object, or None if it is not there."""
+        """One object, as it is or was, or None if there is none."""
         try:
-            return await self.get(target, namespace=namespace)
+            return await self.get(target, namespace=namespace, at=at)
         except errors.Rejected as error:
             if error.reason != "NotFound":
                 raise
