@@ -64,9 +64,18 @@ format: install-dev ## rewrite the code in the one format that `make check` acce
 docs: install-dev ## write the generated documents again
 	$(BIN)/python docs/generate.py
 
+# Names of `rollbook bench`, with its options: make bench SCENARIO="mixed --runs 3"
+SCENARIO ?=
+
 .PHONY: bench
-bench: install-dev ## measure, and print the table
-	@$(BIN)/python benchmarks/run.py
+bench: install ## measure, and print the table; SCENARIO="latency reaction"
+	@$(BIN)/rollbook bench $(SCENARIO)
+
+.PHONY: profile
+profile: install ## flame graphs of control and api into .rollbook/profile; SCENARIO=create
+	@test -x $(BIN)/py-spy || $(INSTALL) py-spy
+	@$(BIN)/rollbook bench $(or $(SCENARIO),create) --profile .rollbook/profile
+	@echo "flame graphs: .rollbook/profile/*.svg"
 
 .PHONY: mutants
 mutants: install-dev ## seed known bugs one by one; print which test catches each

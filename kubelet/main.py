@@ -1,6 +1,7 @@
 """The kubelet's process: settings, NATS, and one node or many hollow ones.
 
 1. One connection serves all nodes, unless `secrets` gives nodes logins of their own.
+   Even then each node is answered in its own inbox: control answers nowhere else.
 2. A message that cannot be read is counted and logged; nothing else happens.
 3. TERM or INT: the pods are stopped within their grace (unless `keep_pods`), then the
    process ends. A refused login or a folder in use end it with `Permanent`.
@@ -179,7 +180,7 @@ class Kubelet:
         client = await nats_wire.connect(
             self.settings.url, user, secret, f"kubelet {user}", counters=counters
         )
-        link = _Link(client, counters, self.nodes, self.counters)
+        link = _Link(user, client, counters, self.nodes, self.counters)
         self._links.append(link)
         return link
 
@@ -254,11 +255,13 @@ class _Link:
 
     def __init__(
         self,
+        login: str,
         client: nats_wire.Client,
         counters: nats_wire.Counters,
         nodes: dict[str, node.Node],
         totals: Counter[str],
     ) -> None:
+        self._login = login
         self._client = client
         self._counters = counters
         self._nodes = nodes
@@ -270,6 +273,8 @@ class _Link:
         self._assignments = msgspec.json.Decoder(protocol.Assignment)
         self._replies = msgspec.json.Decoder(protocol.SyncReply)
         self._published = 0
+        self._asked: dict[str, asyncio.Future[Msg]] = {}
+        self._questions = 0
 
     async def serve(self, each: node.Node, service: logs_service.LogsService) -> None:
         """Subscribes for one node, then lets it sync."""
@@ -290,6 +295,9 @@ class _Link:
         await self._client.subscribe(
             nats_wire.node_subject(each.name, "logs"), cb=on_logs
         )
+        if self._plays(each.name):
+            inbox = nats_wire.inbox_prefix(nats_wire.node_login(each.name))
+            await self._client.subscribe(f"{inbox}.>", cb=self._on_answer)
         await self._client.flush()  # the sync must not overtake the subscription
         each.on_connected()
 
@@ -363,11 +371,7 @@ class _Link:
     ) -> None:
         each = self._nodes[name]
         try:
-            reply = await self._client.request(
-                nats_wire.sync_subject(name),
-                self._encode(request),
-                timeout=SYNC_TIMEOUT,
-            )
+            reply = await self._ask(name, self._encode(request))
             each.on_sync_reply(attempt, self._replies.decode(reply.data))
         except nats_wire.TROUBLE as error:
             each.on_sync_failed(attempt, "")
@@ -375,6 +379,34 @@ class _Link:
         except msgspec.MsgspecError as error:
             self._bad("sync reply", error)
             each.on_sync_failed(attempt, str(error))
+
+    async def _ask(self, name: str, data: bytes) -> Msg:
+        subject = nats_wire.sync_subject(name)
+        if not self._plays(name):
+            return await self._client.request(subject, data, timeout=SYNC_TIMEOUT)
+        self._questions += 1
+        inbox = nats_wire.inbox_prefix(nats_wire.node_login(name))
+        reply = f"{inbox}.{self._questions}"
+        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        self._asked[reply] = answer
+        try:
+            await self._client.publish(subject, data, reply=reply)
+            async with asyncio.timeout(SYNC_TIMEOUT):
+                found = await answer
+            if not found.data:  # so the broker says that nobody listens
+                raise ConnectionError(f"nobody answers at {subject}")
+            return found
+        finally:
+            del self._asked[reply]
+
+    async def _on_answer(self, message: Msg) -> None:
+        answer = self._asked.get(message.subject)
+        if answer is not None and not answer.done():
+            answer.set_result(message)
+
+    def _plays(self, name: str) -> bool:
+        """Whether this connection is not the node's own, whose inbox it has anyway."""
+        return self._login != nats_wire.node_login(name)
 
     def _bad(self, what: str, error: Exception) -> None:
         self._totals[f"unreadable {what}"] += 1
