@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
-from domain import deployment, node, pod, replicaset
+from domain import deployment, node, plain, pod, replicaset
 from domain.events import Event
-from domain.protocol import Answer
+from domain.protocol import NO_MANAGED_FIELDS, Answer
 
 
 class LabelObject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -40,6 +40,7 @@ Command = (
     | deployment.ResumeDeployment
     | deployment.RestartDeployment
     | deployment.RollbackDeployment
+    | deployment.TagRevision
     | deployment.DeleteDeployment
     | replicaset.CreateReplicaSet
     | replicaset.ApplyReplicaSet
@@ -48,12 +49,18 @@ Command = (
     | replicaset.DeleteReplicaSet
     | pod.CreatePod
     | pod.ApplyPod
+    | pod.ReplacePod
     | pod.DeletePod
     | pod.EvictPod
     | node.CordonNode
     | node.UncordonNode
     | node.TaintNode
+    | node.ReplaceNode
     | node.DeleteNode
+    | plain.CreateObject
+    | plain.ApplyObject
+    | plain.ReplaceObject
+    | plain.DeleteObject
     | LabelObject
     | AnnotateObject
 )
@@ -69,6 +76,7 @@ VERBS: Final[dict[tuple[str, str], type[Command]]] = {
     ("deployment", "resume"): deployment.ResumeDeployment,
     ("deployment", "restart"): deployment.RestartDeployment,
     ("deployment", "undo"): deployment.RollbackDeployment,
+    ("deployment", "tag"): deployment.TagRevision,
     ("deployment", "delete"): deployment.DeleteDeployment,
     ("deployment", "label"): LabelObject,
     ("deployment", "annotate"): AnnotateObject,
@@ -81,6 +89,7 @@ VERBS: Final[dict[tuple[str, str], type[Command]]] = {
     ("replicaset", "annotate"): AnnotateObject,
     ("pod", "create"): pod.CreatePod,
     ("pod", "apply"): pod.ApplyPod,
+    ("pod", "replace"): pod.ReplacePod,
     ("pod", "delete"): pod.DeletePod,
     ("pod", "evict"): pod.EvictPod,
     ("pod", "label"): LabelObject,
@@ -88,9 +97,22 @@ VERBS: Final[dict[tuple[str, str], type[Command]]] = {
     ("node", "cordon"): node.CordonNode,
     ("node", "uncordon"): node.UncordonNode,
     ("node", "taint"): node.TaintNode,
+    ("node", "replace"): node.ReplaceNode,
     ("node", "delete"): node.DeleteNode,
     ("node", "label"): LabelObject,
     ("node", "annotate"): AnnotateObject,
+    **{
+        (kind, verb): body
+        for kind in plain.KINDS
+        for verb, body in (
+            ("create", plain.CreateObject),
+            ("apply", plain.ApplyObject),
+            ("replace", plain.ReplaceObject),
+            ("delete", plain.DeleteObject),
+            ("label", LabelObject),
+            ("annotate", AnnotateObject),
+        )
+    },
 }
 
 
@@ -103,6 +125,9 @@ class CommandAccepted(Event, frozen=True, kw_only=True):
     answer: Answer
     change_cause: str = ""
     source: str = ""
+    agent: str = ""
+    field_manager: str = ""
+    managed_fields: msgspec.Raw = NO_MANAGED_FIELDS
 
 
 class CommandRejected(Event, frozen=True, kw_only=True):
@@ -114,6 +139,8 @@ class CommandRejected(Event, frozen=True, kw_only=True):
     answer: Answer
     change_cause: str = ""
     source: str = ""
+    agent: str = ""
+    field_manager: str = ""
 
 
 class ClusterFounded(Event, frozen=True, kw_only=True):

@@ -19,6 +19,8 @@ from domain import objects, podspec
 from domain.events import Event, Recorded, next_stage
 
 CHANGE_CAUSE: Final = "kubernetes.io/change-cause"
+ROLLBACK_TO: Final = "deprecated.deployment.rollback.to"
+"""The annotation that asks for a rollback, deprecated since apps/v1 (spec 2.5)."""
 RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"
 
 # --- commands ---------------------------------------------------------------------
@@ -89,9 +91,25 @@ class RestartDeployment(Command, frozen=True, kw_only=True):
 
 
 class RollbackDeployment(Command, frozen=True, kw_only=True):
-    """Run the template of revision `to_revision` again; 0 is the one before."""
+    """Run the template of revision `to_revision` again; 0 is the one before.
+
+    `to` names the revision by its tag instead; only one of both may be given.
+    """
 
     to_revision: int = 0
+    to: str = ""
+
+
+class TagRevision(Command, frozen=True, kw_only=True):
+    """Name `revision` (0: the current one) `tag`, or with `remove` take the tag away.
+
+    A tag that is on another revision is moved with `overwrite` only.
+    """
+
+    tag: str
+    revision: int = 0
+    remove: bool = False
+    overwrite: bool = False
 
 
 class DeleteDeployment(Command, frozen=True, kw_only=True):
@@ -130,6 +148,16 @@ class DeploymentRolledBack(Event, frozen=True, kw_only=True):
     to_revision: int
     template: podspec.PodTemplateSpec
     change_cause: str = ""
+
+
+class DeploymentRollbackDeclined(Event, frozen=True, kw_only=True):
+    """The rollback that an annotation asked for was not carried out (spec 2.15)."""
+
+    TOPIC = "deployment.rollback-declined.v1"
+    reason: Literal[
+        "DeploymentRollbackRevisionNotFound", "DeploymentRollbackTemplateUnchanged"
+    ]
+    message: str
 
 
 class DeploymentScaled(Event, frozen=True, kw_only=True):
@@ -211,6 +239,21 @@ class RolloutStalled(Event, frozen=True, kw_only=True):
     revision: int
 
 
+class RevisionTagged(Event, frozen=True, kw_only=True):
+    """`revision` is called `tag` now, and no other one is."""
+
+    TOPIC = "deployment.revision-tagged.v1"
+    tag: str
+    revision: int
+
+
+class RevisionUntagged(Event, frozen=True, kw_only=True):
+    """No revision is called `tag` any more."""
+
+    TOPIC = "deployment.revision-untagged.v1"
+    tag: str
+
+
 class HashCollided(Event, frozen=True, kw_only=True):
     """The name that its template's hash gives is taken by something else (2.4)."""
 
@@ -228,6 +271,7 @@ DELETING: Final = "deleting"
 _STAYS: Final[tuple[type[Event], ...]] = (
     DeploymentTemplateChanged,
     DeploymentRolledBack,
+    DeploymentRollbackDeclined,
     DeploymentScaled,
     DeploymentConfigured,
     DeploymentAnnotated,
@@ -235,6 +279,8 @@ _STAYS: Final[tuple[type[Event], ...]] = (
     RevisionStarted,
     RolloutCompleted,
     RolloutStalled,
+    RevisionTagged,
+    RevisionUntagged,
     HashCollided,
 )
 
@@ -283,6 +329,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     collision_count: int | None = None
     deletion_at: float = 0.0
     """When its foreground deletion was asked for; 0 while it was not."""
+    tags: dict[str, int] = {}
+    """The names that users gave to revisions."""
 
     @property
     def key(self) -> str:
@@ -401,9 +449,16 @@ def _change(deployment: Deployment, event: Event) -> dict[str, object]:
             return {"labels": event.labels}
         case RevisionStarted():
             return {"revision": event.revision}
+        case RevisionTagged():
+            return {"tags": {**deployment.tags, event.tag: event.revision}}
+        case RevisionUntagged():
+            tags = deployment.tags
+            return {"tags": {tag: tags[tag] for tag in tags if tag != event.tag}}
         case HashCollided():
             return {"collision_count": event.collision_count}
         case RolloutCompleted() | RolloutStalled() | DeploymentDeletionRequested():
+            return {}
+        case DeploymentRollbackDeclined():
             return {}
         case _:
             raise AssertionError(f"{type(event).__name__} is in the table, not here")

@@ -4,24 +4,35 @@
 2. Every change of the spec goes through `_change_to`: one place that validates, with
    Kubernetes' texts, and that tells which events the difference makes.
 3. A broken rule raises `Rejected` before any event is made.
+4. A tag is a DNS label that cannot be taken for a number, because an undo takes
+   either. A Deployment has at most `TAGS_MAX`.
 """
 
 from collections.abc import Mapping
-from typing import assert_never
+from typing import Final, assert_never
 
 import msgspec
 
 from domain import deployment as d
 from domain import (
+    fields,
     manifest_decisions,
     objects,
     podspec,
+    syntax,
     template,
     times,
     validation,
 )
 from domain.deployment import Deployment
-from domain.errors import Rejected, already_exists, conflict, invalid, not_found
+from domain.errors import (
+    FieldError,
+    Rejected,
+    already_exists,
+    conflict,
+    invalid,
+    not_found,
+)
 from domain.events import Event
 from domain.manifest_decisions import Asked
 from domain.metadata import ObjectMeta
@@ -29,6 +40,7 @@ from domain.plans import history
 
 RESOURCE = "deployments.apps"
 KIND = "Deployment.apps"
+TAGS_MAX: Final = 1_000
 
 Command = (
     d.CreateDeployment
@@ -41,6 +53,7 @@ Command = (
     | d.ResumeDeployment
     | d.RestartDeployment
     | d.RollbackDeployment
+    | d.TagRevision
     | d.DeleteDeployment
 )
 
@@ -58,7 +71,8 @@ def decide(
     """
     if isinstance(command, d.CreateDeployment):
         if state is not None:
-            raise already_exists(RESOURCE, asked.name)
+            deleting = state.stage == d.DELETING
+            raise already_exists(RESOURCE, asked.name, deleting=deleting)
         return _create(_decoded(command.manifest, asked), asked)
     if isinstance(command, d.ApplyDeployment):
         return _apply(state, command, asked)
@@ -83,6 +97,8 @@ def decide(
             return _pause(state, pause=isinstance(command, d.PauseDeployment))
         case d.RollbackDeployment():
             return _roll_back(state, command, asked, revisions)
+        case d.TagRevision():
+            return _tag(state, command, revisions)
         case d.DeleteDeployment():
             if command.uid and command.uid != state.uid:
                 raise conflict(RESOURCE, asked.name)
@@ -270,7 +286,7 @@ def _roll_back(
 ) -> list[Event]:
     """Spec 6.8, in its order of checks."""
     target = history.rollback_target(
-        revisions, command.to_revision, deployment=state.name
+        revisions, rollback_revision(state, command), deployment=state.name
     )
     if state.spec.paused:
         raise Rejected(
@@ -285,3 +301,66 @@ def _roll_back(
             to_revision=target, template=revisions[target], change_cause=asked.cause
         )
     ]
+
+
+def rollback_revision(state: Deployment, command: d.RollbackDeployment) -> int:
+    """The number of the revision that is asked for; 0 for the one before.
+
+    Raises `Rejected` where there is no such tag, and where a number is given too.
+    """
+    if not command.to:
+        return command.to_revision
+    if command.to_revision:
+        raise Rejected(
+            "BadRequest",
+            f"a rollback goes to revision {command.to_revision} or to tag "
+            f'"{command.to}": give only one of both',
+        )
+    if command.to not in state.tags:
+        raise _no_tag(command.to)
+    return state.tags[command.to]
+
+
+def _tag(
+    state: Deployment,
+    command: d.TagRevision,
+    revisions: Mapping[int, podspec.PodTemplateSpec],
+) -> list[Event]:
+    tag, held = command.tag, state.tags.get(command.tag)
+    if command.remove:
+        if held is None:
+            raise _no_tag(tag)
+        if command.revision not in (0, held):
+            text = f'tag "{tag}" is on revision {held}, not on {command.revision}'
+            raise Rejected("Conflict", text)
+        return [d.RevisionUntagged(tag=tag)]
+    errors = _tag_errors(tag)
+    if errors:
+        raise invalid(KIND, state.name, errors)
+    revision = command.revision or state.revision
+    if revision not in revisions:
+        raise Rejected(
+            "NotFound", f"unable to find specified revision {revision} in history"
+        )
+    if held == revision:
+        return []
+    if held is not None and not command.overwrite:
+        raise Rejected(
+            "BadRequest",
+            f"tag '{tag}' already has a value ({held}), and --overwrite is false",
+        )
+    if held is None and len(state.tags) >= TAGS_MAX:
+        text = f"there are {TAGS_MAX} tags, as many as there may be: remove one"
+        raise Rejected("Forbidden", text)
+    return [d.RevisionTagged(tag=tag, revision=revision)]
+
+
+def _tag_errors(tag: str) -> list[FieldError]:
+    said = syntax.dns_label(tag)
+    if not said and tag.isdecimal():
+        said = ["must not be a number, which is that of a revision"]
+    return fields.each_invalid("tag", tag, said)
+
+
+def _no_tag(tag: str) -> Rejected:
+    return Rejected("NotFound", f'unable to find specified tag "{tag}" in history')

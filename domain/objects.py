@@ -17,6 +17,7 @@ from domain import decoding, syntax, template
 from domain.errors import Rejected
 from domain.labels import LabelSelector
 from domain.metadata import Int32, IntOrString, ObjectMeta, Value
+from domain.plain_manifests import BY_KIND, PlainManifest
 from domain.podspec import Container, PodSpec, PodTemplateSpec, Toleration
 
 
@@ -83,12 +84,13 @@ class PodManifest(Value, frozen=True, kw_only=True, omit_defaults=False):
     spec: PodSpec = msgspec.field(default_factory=PodSpec)
 
 
-Manifest = DeploymentManifest | ReplicaSetManifest | PodManifest
+Manifest = DeploymentManifest | ReplicaSetManifest | PodManifest | PlainManifest
 
 KINDS: Final[dict[tuple[str, str], type[Manifest]]] = {
     ("apps/v1", "Deployment"): DeploymentManifest,
     ("apps/v1", "ReplicaSet"): ReplicaSetManifest,
     ("v1", "Pod"): PodManifest,
+    **{(struct().api_version, struct().kind): struct for struct in BY_KIND.values()},
 }
 
 DEFAULT_REPLICAS: Final = 1

@@ -13,7 +13,7 @@ If a struct changes here, docs/nats.md is generated anew (`make docs`), and
 kubelet/agent.py and workers/intake.py are the two readers.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -221,11 +221,31 @@ class Pulse(Message, frozen=True, kw_only=True):
 # --- users ↔ control --------------------------------------------------------------
 
 
+NO_MANAGED_FIELDS: Final = msgspec.Raw(b"[]")
+"""The `managed_fields` of a command that says nothing of them: compare with `is`."""
+
+
+class Preconditions(Message, frozen=True, kw_only=True):
+    """What must be true of the object for a command to be decided at all.
+
+    It exists; it has that `uid`, unless that is empty; its last event is not behind
+    `position`, the newest that the sender has seen of it, unless that is absent.
+    """
+
+    uid: str = ""
+    position: int | None = None
+
+
 class CommandMessage(Message, frozen=True, kw_only=True):
     """`rollbook.cmd.<user>.<namespace>.<kind>.<name>.<verb>`: a command.
 
     `body` is the struct of that verb (domain/command.py). `cause` is what the
-    user wrote about the change; `source` is the command line or program it came from.
+    user wrote about the change; `source` is the command line or program it came from,
+    `agent` the User-Agent of an HTTP request, and `field_manager` the name under which
+    it owns fields. `managed_fields` is the JSON list of who owns which field of the
+    object after the command: it is kept as it is, for those who serve it.
+    With `namespace_must_exist` nothing is created in a namespace that is not there;
+    else the command creates the namespace too.
     """
 
     id: str
@@ -233,6 +253,11 @@ class CommandMessage(Message, frozen=True, kw_only=True):
     cause: str = ""
     source: str = ""
     dry_run: bool = False
+    agent: str = ""
+    field_manager: str = ""
+    managed_fields: msgspec.Raw = NO_MANAGED_FIELDS
+    preconditions: Preconditions | None = None
+    namespace_must_exist: bool = False
 
 
 class Answer(Message, frozen=True, kw_only=True):

@@ -18,10 +18,14 @@ import msgspec
 
 from domain import errors, queries
 from domain.errors import Rejected, not_found
-from gateway import listing, logreading
+from gateway import differences, listing, logreading
+from gateway.explaining import answering, suggesting, waiting
+from gateway.past import At, Past
+from gateway.past_folding import Part
 from gateway.reader import Reader
 from gateway.views import described, described_nodes, histories
 from gateway.views.scene import Scene, Templates
+from projections import digests, snapshots
 
 ANSWER_BYTES: Final = 900_000
 WAIT_SECONDS: Final = 5.0
@@ -37,6 +41,9 @@ Answer = (
     | queries.HistoryAnswer
     | queries.CommandAnswer
     | queries.LogAnswer
+    | queries.WhyAnswer
+    | queries.DiffAnswer
+    | queries.DigestAnswer
     | queries.StatusAnswer
 )
 
@@ -54,6 +61,7 @@ class Service:
     ) -> None:
         self.counters: Counter[str] = Counter()
         """`asked.<verb>` and `refused.<reason>`."""
+        self.past = Past(reader.log)
         self._reader = reader
         self._now = now
         self._wait_seconds = wait_seconds
@@ -68,6 +76,9 @@ class Service:
             "history": self._handler(queries.HistoryQuery, self._history),
             "command": self._handler(queries.CommandQuery, self._command),
             "log": self._handler(queries.LogQuery, self._log_page),
+            "why": self._handler(queries.WhyQuery, self._why),
+            "diff": self._handler(queries.DiffQuery, self._diff),
+            "digest": self._handler(queries.DigestQuery, self._digest),
             "status": self._handler(queries.StatusQuery, self._status),
         }
 
@@ -119,6 +130,9 @@ class Service:
 
         async def handle(data: bytes) -> Answer:
             asked = decoder.decode(data)
+            if asked.at is not None and not isinstance(asked, _OF_THE_PAST):
+                text = "at: this question has no answer for the past: ask without it"
+                raise Rejected("BadRequest", text)
             await self._wait(asked.wait_for)
             return await work(asked)
 
@@ -139,27 +153,47 @@ class Service:
             self._restarts = reader.restarts
         return Scene(reader.cluster, reader.happenings, self._templates, self._now())
 
+    async def _scene_at(
+        self, moment: queries.Moment | None, key: str = "", part: Part = "all"
+    ) -> Scene:
+        """The state of then, or of now; with `key` only that part of it."""
+        if moment is None:
+            return self._scene()
+        at = await self.past.locate(moment, self._now())
+        if at.position == self._reader.position:
+            return msgspec.structs.replace(self._scene(), now=at.now)
+        return await self._scene_of(at, key, part)
+
+    async def _scene_of(self, at: At, key: str = "", part: Part = "all") -> Scene:
+        if key:
+            cluster, happenings = await self.past.part(key, at.position, part)
+        else:
+            cluster, happenings = await self.past.whole(at.position)
+        return Scene(cluster, happenings, self._scene().templates, at.now)
+
     # --- the verbs ------------------------------------------------------------------
 
     async def _get(self, asked: queries.GetQuery) -> queries.GetAnswer:
-        return listing.answer(self._scene(), asked, self._bytes)
+        one = asked.name and asked.kind != "event"
+        key = listing.key_of(asked.kind, asked.namespace, asked.name) if one else ""
+        full = asked.kind == "deployment" and asked.format == "object"
+        scene = await self._scene_at(asked.at, key, "all" if full else "counts")
+        return listing.answer(scene, asked, self._bytes)
 
     async def _describe(self, asked: queries.DescribeQuery) -> queries.DescribeAnswer:
-        scene = self._scene()
+        key = listing.key_of(asked.kind, asked.namespace, asked.name)
+        scene = await self._scene_at(asked.at, key)
         return queries.DescribeAnswer(
             position=scene.cluster.position, text=_described(scene, asked)
         )
 
     async def _history(self, asked: queries.HistoryQuery) -> queries.HistoryAnswer:
-        scene = self._scene()
         key = f"deployment/{asked.namespace}/{asked.name}"
+        scene = await self._scene_at(asked.at, key, "revisions")
         held = scene.cluster.desired.deployments.get(key)
         if held is None:
             raise not_found(listing.DEPLOYMENTS.resource, asked.name)
-        return queries.HistoryAnswer(
-            position=scene.cluster.position,
-            revisions=histories.rows(scene, held, self._bytes),
-        )
+        return histories.answer(scene, held, asked, self._bytes)
 
     async def _command(self, asked: queries.CommandQuery) -> queries.CommandAnswer:
         found = await self._reader.answer_to(asked.id)
@@ -167,8 +201,41 @@ class Service:
 
     async def _log_page(self, asked: queries.LogQuery) -> queries.LogAnswer:
         position, room = self._reader.position, self._bytes
+        if asked.at is not None:
+            position = (await self.past.locate(asked.at, self._now())).position
         return await self._reader.ask(
             lambda log: logreading.answer(log, asked, position, room)
+        )
+
+    async def _why(self, asked: queries.WhyQuery) -> queries.WhyAnswer:
+        answering.check(asked)
+        scene = await self._scene_at(asked.at)
+        position, now = scene.cluster.position, scene.now
+        seen = waiting.look(scene, asked.stream)
+        found = await self._reader.ask(
+            lambda log: answering.answer(log, asked, seen, position=position, now=now)
+        )
+        if found is None:
+            raise suggesting.unknown(scene, asked.stream)
+        return found
+
+    async def _diff(self, asked: queries.DiffQuery) -> queries.DiffAnswer:
+        differences.check(asked)
+        before, after = [
+            await self.past.locate(moment, self._now())
+            for moment in (asked.before, asked.after)
+        ]
+        key = differences.key_of(asked)
+        old, new = [await self._scene_of(at, key) for at in (before, after)]
+        low, high = sorted((before.position, after.position))
+        touched = [key] if key else await self.past.touched(low, high)
+        return differences.answer(old, new, touched, asked, self._bytes)
+
+    async def _digest(self, _asked: queries.DigestQuery) -> queries.DigestAnswer:
+        made = snapshots.cut(self._reader.cluster)
+        found = await self._reader.ask(lambda _: digests.digest(made))
+        return queries.DigestAnswer(
+            position=made.header.position, digest=found, code=digests.code()
         )
 
     async def _status(self, _asked: queries.StatusQuery) -> queries.StatusAnswer:
@@ -189,6 +256,16 @@ class Service:
             nodes_ready=sum(use.ready for use in cluster.actual.node_list),
             control_heard_at=reader.control_heard_at,
         )
+
+
+_OF_THE_PAST: Final = (
+    queries.GetQuery
+    | queries.DescribeQuery
+    | queries.HistoryQuery
+    | queries.LogQuery
+    | queries.WhyQuery
+)
+"""The questions that `at` is for."""
 
 
 def _described(at: Scene, asked: queries.DescribeQuery) -> str:

@@ -38,10 +38,19 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "drain": ("rollbook.commands.nodes", "Move all pods away from a node"),
     "events": ("rollbook.commands.events", "List what happened, in order of time"),
     "log": ("rollbook.commands.log", "Print the events of the log themselves"),
+    "diff": ("rollbook.commands.diff", "Show what differs between two moments"),
+    "what-if": (
+        "rollbook.commands.what_if",
+        "Simulate a rollout of the past with another spec",
+    ),
+    "why": ("rollbook.commands.why", "Tell why an object is as it is, or is gone"),
+    "verify": ("rollbook.commands.verify", "Examine the log: is it what was written?"),
+    "replay": ("rollbook.commands.replay", "Watch it happen again"),
     "status": ("rollbook.commands.status", "Show whether all is well"),
     "context": ("rollbook.commands.status", "Show which cluster this talks to"),
     "version": ("rollbook.commands.status", "Print the version"),
     "completion": ("rollbook.commands.completion", "Print a shell's completion script"),
+    "bench": ("rollbook.commands.bench", "Measure how fast it is here"),
     "control": ("rollbook.commands.daemons", "Run the one writer"),
     "api": ("rollbook.commands.daemons", "Run the readers' side"),
     "kubelet": ("rollbook.commands.daemons", "Run a node's agent"),
@@ -52,13 +61,13 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Objects": ("get", "describe", "create", "apply", "delete"),
     "Changes": ("scale", "set", "annotate", "label", "rollout"),
     "Pods and nodes": ("logs", "wait", "cordon", "uncordon", "taint", "drain"),
-    "History": ("events", "log"),
-    "The system": ("up", "status", "context", "version", "completion"),
+    "History": ("events", "log", "diff", "why", "replay", "what-if", "verify"),
+    "The system": ("up", "status", "bench", "context", "version", "completion"),
     "Its processes": ("control", "api", "kubelet", "setup"),
 }
 
 _INTERRUPTED_EXIT: Final = 130
-_ATTRIBUTES: Final = {"set": "set_"}
+_ATTRIBUTES: Final = {"set": "set_", "what-if": "command"}
 
 
 class Told(click.ClickException):

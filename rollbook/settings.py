@@ -28,6 +28,8 @@ HOLLOW_NODES: Final = "ROLLBOOK_HOLLOW_NODES"
 HEARTBEAT: Final = "ROLLBOOK_HEARTBEAT"
 NODE_MONITOR_GRACE: Final = "ROLLBOOK_NODE_MONITOR_GRACE_PERIOD"
 TOLERATION: Final = "ROLLBOOK_DEFAULT_TOLERATION_SECONDS"
+CHECKPOINT_EVERY: Final = "ROLLBOOK_CHECKPOINT_EVERY"
+WITNESS: Final = "ROLLBOOK_WITNESS"
 NO_COLOR: Final = "NO_COLOR"
 
 ENVIRONMENT: Final[dict[str, str]] = {
@@ -52,6 +54,8 @@ ENVIRONMENT: Final[dict[str, str]] = {
     "--node-monitor-grace-period",
     TOLERATION: "how many seconds pods stay on a node that is not ready, as "
     "--default-toleration-seconds",
+    CHECKPOINT_EVERY: "how often the log is signed, in seconds, as --checkpoint-every",
+    WITNESS: "one more file that each signed checkpoint is appended to, as --witness",
     NO_COLOR: "anything: no colours on the terminal, as --no-color",
 }
 

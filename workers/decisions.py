@@ -6,7 +6,7 @@
    decision must see.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -17,6 +17,7 @@ from domain import (
     deployment_decisions,
     names,
     node,
+    owners,
     pod,
     pod_decisions,
     podspec,
@@ -30,6 +31,8 @@ from domain.events import Event
 from domain.manifest_decisions import Asked
 from domain.pod import Pod
 from domain.protocol import CommandMessage
+from domain.replicaset import ReplicaSet
+from projections import rollouts
 from workers.state import State
 
 RESOURCES: Final = {
@@ -121,31 +124,48 @@ def _deployment(
     key = names.deployment_key(at.namespace, at.name)
     held = state.cluster.desired.deployments.get(key)
     asked = _asked(state, at, cause)
-    found = deployment_decisions.decide(held, body, asked, _revisions(state, key))
+    found = deployment_decisions.decide(held, body, asked, revisions(state, key))
     warnings = tuple(validation.name_warnings(at.name)) if held is None else ()
     message = ""
     if not found and isinstance(body, deployment.RollbackDeployment):
+        assert held is not None, "a rollback of nothing is refused"
+        revision = deployment_decisions.rollback_revision(held, body)
         message = (
-            "skipped rollback (current template already matches revision "
-            f"{body.to_revision})"
+            f"skipped rollback (current template already matches revision {revision})"
         )
     return Decided(
-        events=[(key, event) for event in found],
+        events=[*_orphaned(state, key, found), *((key, event) for event in found)],
         revision=_next_revision(held, found),
         message=message,
         warnings=warnings,
     )
 
 
-def _revisions(state: State, key: str) -> Mapping[int, podspec.PodTemplateSpec]:
+def revisions(state: State, key: str) -> Mapping[int, podspec.PodTemplateSpec]:
+    """The templates that the Deployment `key` can go back to, by their revision."""
     rollout = state.cluster.rollouts.by_key.get(key)
-    if rollout is None:
-        return {}
-    templates = state.cluster.desired.templates
-    return {
-        held.revision: template.without_hash(templates[held.template].template)
-        for held in rollout.revisions
-    }
+    return _Templates(state, rollout) if rollout is not None else {}
+
+
+class _Templates(Mapping[int, podspec.PodTemplateSpec]):
+    """The templates of all revisions, each made when it is looked at: most commands
+    look at none, and there may be thousands."""
+
+    def __init__(self, state: State, rollout: rollouts.Rollout) -> None:
+        self._templates = state.cluster.desired.templates
+        self._rollout = rollout
+
+    def __getitem__(self, revision: int) -> podspec.PodTemplateSpec:
+        held = self._rollout.find(revision)
+        if held is None:
+            raise KeyError(revision)
+        return template.without_hash(self._templates[held.template].template)
+
+    def __iter__(self) -> Iterator[int]:
+        return (held.revision for held in self._rollout.revisions)
+
+    def __len__(self) -> int:
+        return len(self._rollout.revisions)
 
 
 def _next_revision(held: deployment.Deployment | None, found: list[Event]) -> int:
@@ -167,14 +187,18 @@ def _replicaset(
     desired = state.cluster.desired
     held = desired.replicasets.get(at.key)
     template = desired.templates[held.template].template if held else _NO_TEMPLATE
-    found = replicaset_decisions.decide(held, template, body, _asked(state, at))
-    return _decided(at, found, new=held is None)
+    standing = _standing(state, at.key, held)
+    asked = _asked(state, at)
+    found = replicaset_decisions.decide(held, template, body, asked, standing)
+    orphaned = _orphaned(state, at.key, found)
+    return _decided(at, found, new=held is None, before=orphaned)
 
 
 def _pod(state: State, at: Target, body: pod_decisions.Command) -> Decided:
     held = state.cluster.actual.pods.get(at.key)
     live = _live(state, held) if held is not None else _NO_TEMPLATE
-    found = pod_decisions.decide(held, live, body, _asked(state, at))
+    standing = _standing(state, at.key, held)
+    found = pod_decisions.decide(held, live, body, _asked(state, at), standing)
     return _decided(at, found, new=held is None)
 
 
@@ -201,9 +225,52 @@ def _asked(state: State, at: Target, cause: str = "") -> Asked:
     )
 
 
-def _decided(at: Target, found: list[Event], *, new: bool) -> Decided:
+def _standing(state: State, key: str, held: ReplicaSet | Pod | None) -> owners.Standing:
+    """The owners of an object as they are (domain/owners.py)."""
+    return owners.Standing(
+        references=state.cluster.desired.references.of(key),
+        owner=held.owner if held is not None else "",
+        owner_uid=held.owner_uid if held is not None else "",
+        uid_of=state.cluster.uid_of,
+    )
+
+
+def _orphaned(state: State, key: str, found: list[Event]) -> list[tuple[str, Event]]:
+    """What named the object as one of its owners does not any more, when the object is
+    deleted and what it owns shall stay (spec 1.2). What it controls is released by its
+    controller."""
+    if not any(_orphans(event) for event in found):
+        return []
+    desired, pods = state.cluster.desired, state.cluster.actual.pods
+    uid = state.cluster.uid_of(key)
+    events: list[tuple[str, Event]] = []
+    for dependent in desired.references.dependents_of(key):
+        held = desired.replicasets.get(dependent) or pods[dependent]
+        kept = desired.references.of(dependent)
+        left = owners.released(kept, uid)
+        if held.owner_uid == uid or left == kept:
+            continue
+        is_pod = isinstance(held, Pod)
+        kind = pod.PodOwnersChanged if is_pod else replicaset.ReplicaSetOwnersChanged
+        events.append((dependent, kind(references=left)))
+    return events
+
+
+def _orphans(event: Event) -> bool:
+    if isinstance(event, deployment.DeploymentDeleted):
+        return event.propagation == "orphan"
+    return isinstance(event, replicaset.ReplicaSetDeleted) and event.orphan
+
+
+def _decided(
+    at: Target,
+    found: list[Event],
+    *,
+    new: bool,
+    before: list[tuple[str, Event]] | None = None,
+) -> Decided:
     return Decided(
-        events=[(at.key, event) for event in found],
+        events=[*(before or []), *((at.key, event) for event in found)],
         warnings=tuple(validation.name_warnings(at.name)) if new else (),
     )
 

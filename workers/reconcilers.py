@@ -24,7 +24,7 @@ from domain.labels import LabelSelector
 from domain.plans import replicas, rollout
 from domain.replicaset import ReplicaSet
 from projections import status
-from workers import placing
+from workers import owning, placing, rollbacks
 from workers.state import State
 
 
@@ -35,7 +35,9 @@ def run(state: State, bound: int) -> bool:
     creating, and that before placement: a step sees a wish through to its pods' nodes.
     """
     while len(state.events) < bound:
-        if state.dirty_replicasets:
+        if state.dependents:
+            owning.collect(state, *state.dependents.pop())
+        elif state.dirty_replicasets:
             _end_first(state, *state.dirty_replicasets.pop())
         elif state.dirty_deployments:
             reconcile_deployment(state, *state.dirty_deployments.pop())
@@ -63,6 +65,8 @@ def reconcile_deployment(state: State, key: str, cause: int) -> None:
         _delete_foreground(state, owner, cause)
         return
     _claim_replicasets(state, owner, cause)
+    if rollbacks.carry_out(state, owner, cause):
+        return
     found = rollout.plan(
         _deployment_facts(state, owner), _facts(state, owner), state.now
     )
@@ -202,7 +206,12 @@ def _claim_replicasets(state: State, owner: Deployment, cause: int) -> None:
     selector = owner.spec.selector
     actor = events.DEPLOYMENT_CONTROLLER
     for held in desired.loose_replicasets():
-        if held.namespace == owner.namespace and _selects(selector, held.labels):
+        if (
+            held.namespace == owner.namespace
+            and held.stage != replicaset.DELETING
+            and not desired.references.is_controlled(held.key)
+            and _selects(selector, held.labels)
+        ):
             adopted = replicaset.ReplicaSetAdopted(owner=owner.key, owner_uid=owner.uid)
             state.emit(held.key, adopted, actor=actor, cause=cause)
     for held in desired.replicasets_of(owner):
@@ -219,7 +228,8 @@ def _collect_replicasets(state: State, key: str, cause: int) -> None:
     """What a Deployment that is gone owned goes, or stays unowned if it was to."""
     for held in state.cluster.desired.strays_of(key):
         event: events.Event
-        if state.cluster.desired.orphaning.get(held.owner_uid, False):
+        orphan = state.cluster.desired.orphaning.get(held.owner_uid, False)
+        if orphan or owning.has_other_owner(state, held):
             event = replicaset.ReplicaSetReleased()
         else:
             event = replicaset.ReplicaSetDeleted(why="its Deployment was deleted")
@@ -231,6 +241,10 @@ def _delete_foreground(state: State, owner: Deployment, cause: int) -> None:
     """Pods first, then their ReplicaSets, then the Deployment itself."""
     actor = events.DEPLOYMENT_CONTROLLER
     for held in state.cluster.desired.replicasets_of(owner):
+        if owning.has_other_owner(state, held):
+            released = replicaset.ReplicaSetReleased()
+            state.emit(held.key, released, actor=actor, cause=cause)
+            continue
         _end_members(state, held, "its Deployment is being deleted", cause)
     if not state.cluster.desired.replicasets_of(owner):
         deleted = deployment.DeploymentDeleted(propagation="foreground")
@@ -240,7 +254,10 @@ def _delete_foreground(state: State, owner: Deployment, cause: int) -> None:
 def _end_members(state: State, held: ReplicaSet, why: str, cause: int) -> None:
     """Ends the pods of a ReplicaSet, and the ReplicaSet itself once it has none."""
     for member in state.cluster.actual.pods_of(held.key):
-        if member.stage != pod.TERMINATING:
+        if owning.has_other_owner(state, member):
+            actor = events.REPLICASET_CONTROLLER
+            state.emit(member.key, pod.PodReleased(), actor=actor, cause=cause)
+        elif member.stage != pod.TERMINATING:
             _terminate(state, member, why, cause)
     if not state.cluster.actual.owns_pods(held.key):
         gone = replicaset.ReplicaSetDeleted(why=why)
@@ -427,6 +444,8 @@ def _claim_pods(state: State, held: ReplicaSet, cause: int) -> None:
         loose = actual.pods[key]
         if loose.namespace != held.namespace or not loose.active:
             continue
+        if state.cluster.desired.references.is_controlled(key):
+            continue
         if _selects(held.selector, actual.labels_of(loose)):
             adopted = pod.PodAdopted(owner=held.key, owner_uid=held.uid)
             state.emit(key, adopted, actor=actor, cause=cause)
@@ -447,7 +466,8 @@ def _collect_pods(state: State, key: str, cause: int) -> None:
     for held in state.cluster.actual.pods_of(key):
         if held.owner_uid == uid:
             continue
-        if state.cluster.desired.orphaning.get(held.owner_uid, False):
+        orphan = state.cluster.desired.orphaning.get(held.owner_uid, False)
+        if orphan or owning.has_other_owner(state, held):
             actor = events.REPLICASET_CONTROLLER
             state.emit(held.key, pod.PodReleased(), actor=actor, cause=cause)
         elif held.stage != pod.TERMINATING:

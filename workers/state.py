@@ -99,6 +99,8 @@ class State:
         self.dirty_replicasets = Marks()
         self.lacking = Marks()
         """ReplicaSets that create pods, after all those that end some (S7)."""
+        self.dependents = Marks()
+        """Objects that a manifest named owners for: one of these may be gone."""
         self.dirty_nodes = Marks()
         self.place_cause = 0
         """The position because of which waiting pods are tried again; 0: none."""
@@ -160,7 +162,8 @@ class State:
     def dirty(self) -> bool:
         """Something must still be looked at."""
         return bool(
-            self.dirty_deployments
+            self.dependents
+            or self.dirty_deployments
             or self.dirty_replicasets
             or self.lacking
             or self.dirty_nodes
@@ -178,6 +181,8 @@ class State:
             self.dirty_replicasets.add(held.key, held.position)
             if held.owner and held.owner not in cluster.desired.deployments:
                 self.dirty_deployments.add(held.owner, held.position)
+        for key in cluster.desired.references.by_object:
+            self.dependents.add(key, cluster.position)
         for use in cluster.actual.node_list:
             self.heard.setdefault(use.name, Heard())
             self.dirty_nodes.add(use.node.key, use.node.position)
@@ -213,6 +218,23 @@ def arm_availability(state: State, held: Pod) -> None:
 
 def _deployment(state: State, recorded: Recorded, _before: Pod | None) -> None:
     state.dirty_deployments.add(recorded.stream, recorded.position, wish=True)
+
+
+def _deployment_gone(state: State, recorded: Recorded, before: Pod | None) -> None:
+    _deployment(state, recorded, before)
+    _owner_gone(state, recorded)
+
+
+def _owner_gone(state: State, recorded: Recorded) -> None:
+    """Whoever named the object as owner may have none any more."""
+    for key in state.cluster.desired.references.dependents_of(recorded.stream):
+        state.dependents.add(key, recorded.position)
+
+
+def _owned_anew(state: State, recorded: Recorded) -> None:
+    """Its owners are others now, and perhaps not there."""
+    if recorded.stream in state.cluster.desired.references.by_object:
+        state.dependents.add(recorded.stream, recorded.position)
 
 
 def _replicaset(state: State, recorded: Recorded, _before: Pod | None) -> None:
@@ -260,6 +282,12 @@ def _replicaset_left(state: State, recorded: Recorded, _before: Pod | None) -> N
     for key in state.cluster.desired.deployments:
         if key.startswith(prefix):
             state.dirty_deployments.add(key, recorded.position)
+    _owned_anew(state, recorded)
+
+
+def _replicaset_gone(state: State, recorded: Recorded, before: Pod | None) -> None:
+    _replicaset_left(state, recorded, before)
+    _owner_gone(state, recorded)
 
 
 def _pod_counts(state: State, recorded: Recorded, before: Pod | None) -> None:
@@ -323,17 +351,24 @@ def _pod_gone(state: State, recorded: Recorded, before: Pod | None) -> None:
     _pod_counts(state, recorded, before)
     if before is not None and before.node:
         _room(state, recorded, before)
+    if state.cluster.desired.references.dependents:
+        _owner_gone(state, recorded)
 
 
 def _pod_moved(state: State, recorded: Recorded, before: Pod | None) -> None:
-    """Adopted, released or labelled: both ReplicaSets look, and whoever may adopt."""
+    """Adopted, released, labelled or of other owners: both ReplicaSets look, and
+    whoever may adopt."""
     if before is not None and before.owner:
         state.dirty_replicasets.add(before.owner, recorded.position)
         left = state.cluster.desired.replicasets.get(before.owner)
         if left is not None and left.owner:
             state.dirty_deployments.add(left.owner, recorded.position)
     _pod_counts(state, recorded, before)
+    after = state.cluster.actual.pods.get(recorded.stream)
+    if after is not None and after.ready:
+        arm_availability(state, after)  # it may have rung while nobody owned the pod
     _wake_adopters(state, recorded)
+    _owned_anew(state, recorded)
 
 
 def _room(state: State, recorded: Recorded, _before: Pod | None) -> None:
@@ -364,8 +399,9 @@ def _node_unready(state: State, recorded: Recorded, _before: Pod | None) -> None
             state.dirty_deployments.add(held.owner, recorded.position)
 
 
-def _node_removed(state: State, _recorded: Recorded, _before: Pod | None) -> None:
+def _node_removed(state: State, recorded: Recorded, _before: Pod | None) -> None:
     state.timers.set("collect", "", state.now + state.settings.orphan_grace)
+    _owner_gone(state, recorded)
 
 
 Handler = Callable[[State, Recorded, Pod | None], None]
@@ -380,7 +416,7 @@ _MARKS: Final[dict[type[Event], Handler]] = {
     deployment.DeploymentResumed: _deployment,
     deployment.DeploymentAnnotated: _deployment,
     deployment.DeploymentDeletionRequested: _deployment,
-    deployment.DeploymentDeleted: _deployment,
+    deployment.DeploymentDeleted: _deployment_gone,
     deployment.HashCollided: _deployment,
     deployment.RolloutCompleted: _deployment,
     replicaset.ReplicaSetCreated: _replicaset_created,
@@ -392,9 +428,10 @@ _MARKS: Final[dict[type[Event], Handler]] = {
     replicaset.ReplicaSetRecovered: _replicaset_failed,
     replicaset.ReplicaSetAdopted: _replicaset,
     replicaset.ReplicaSetReleased: _replicaset_left,
+    replicaset.ReplicaSetOwnersChanged: _replicaset_left,
     replicaset.ReplicaSetLabelled: _replicaset_left,
     replicaset.ReplicaSetDeletionRequested: _replicaset,
-    replicaset.ReplicaSetDeleted: _replicaset_left,
+    replicaset.ReplicaSetDeleted: _replicaset_gone,
     pod.PodCreated: _pod_created,
     pod.PodReported: _pod_reported,
     pod.PodBecameAvailable: _pod_counts,
@@ -403,6 +440,7 @@ _MARKS: Final[dict[type[Event], Handler]] = {
     pod.PodFailed: _pod_gone,
     pod.PodAdopted: _pod_moved,
     pod.PodReleased: _pod_moved,
+    pod.PodOwnersChanged: _pod_moved,
     pod.PodLabelled: _pod_moved,
     pod.PodConfigured: _pod_configured,
     node.NodeRegistered: _node,

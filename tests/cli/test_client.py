@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from adapters import nats_wire
+from adapters import exchange, nats_wire
 from domain import errors, queries
 from domain.protocol import Answer, CommandMessage
-from rollbook import exchange, wakeups
+from rollbook import wakeups
 from rollbook.client import Cluster
 from tests.cli.service import GUARD_SECONDS, Service
 
@@ -68,6 +68,9 @@ VERBS: tuple[tuple[Act, str, str], ...] = (
     (lambda c: c.resume("deploy/a"), "deployment", "resume"),
     (lambda c: c.restart("deploy/a"), "deployment", "restart"),
     (lambda c: c.undo("deploy/a", to_revision=2), "deployment", "undo"),
+    (lambda c: c.undo("deploy/a", to="b"), "deployment", "undo"),
+    (lambda c: c.tag("deploy/a", "b"), "deployment", "tag"),
+    (lambda c: c.untag("deploy/a", "b"), "deployment", "tag"),
     (lambda c: c.delete("deploy/a", propagation="orphan"), "deployment", "delete"),
     (lambda c: c.scale("rs/a", 2), "replicaset", "scale"),
     (lambda c: c.delete("rs/a"), "replicaset", "delete"),

@@ -130,9 +130,18 @@ async def test_it_is_a_service_that_tools_find(tmp_path: Path) -> None:
             reply = await user.request("$SRV.INFO.rollbook", b"", timeout=WAIT_SECONDS)
             info = msgspec.json.decode(reply.data)
             assert info["name"] == "rollbook"
-            assert {each["subject"] for each in info["endpoints"]} == {
+            assert {each["subject"] for each in info["endpoints"]} >= {
                 f"rollbook.query.{verb}"
-                for verb in ("get", "describe", "history", "command", "log", "status")
+                for verb in (
+                    "get",
+                    "describe",
+                    "history",
+                    "command",
+                    "log",
+                    "why",
+                    "diff",
+                    "status",
+                )
             }
 
 

@@ -269,24 +269,6 @@ async def test_the_history_has_every_revision_and_whose_it_was() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_history_that_is_too_long_keeps_its_rows() -> None:
-    """What finds no room is the oldest templates' text, never a revision."""
-    sim = SimCluster(nodes=1)
-    sim.ask("deployment", "web", "create", {"manifest": manifest(replicas=0)})
-    for number in range(2, 12):
-        image = {"images": {"main": f"app:{number}"}}
-        sim.ask("deployment", "web", "set-image", image)
-        sim.settle()
-    service = Service(await Written(sim).folded(), answer_bytes=8_000)
-    found = await ask(service, "history", {"namespace": "default", "name": "web"})
-    rows = found["revisions"]
-    assert isinstance(rows, list)
-    assert [row["revision"] for row in rows] == [*range(1, 12)]
-    assert rows[-1]["template"]
-    assert not rows[0]["template"]
-
-
-@pytest.mark.asyncio
 async def test_what_became_of_a_command() -> None:
     """L2: the answer that was given, or none while nothing was decided."""
     sim = two_namespaces()
