@@ -32,11 +32,22 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 
 def convert(raw: Mapping[str, object], struct: type[T]) -> tuple[T | None, Findings]:
     """`raw` as `struct`, or None when there are findings."""
-    findings = Findings(unknown=[], wrong=[])
-    cleaned = _clean(raw, _type_of(struct), "", findings)
+    found, findings = cleaned(raw, struct)
     if findings.wrong or findings.unknown:
         return None, findings
-    return msgspec.convert(cleaned, struct), findings
+    return msgspec.convert(found, struct), findings
+
+
+def cleaned(
+    raw: Mapping[str, object], struct: type[msgspec.Struct]
+) -> tuple[dict[str, object], Findings]:
+    """`raw` as far as `struct` knows it: without unknown fields and nulls.
+
+    What it may be converted to is certain only where nothing is of a wrong type.
+    """
+    findings = Findings(unknown=[], wrong=[])
+    found = _clean(raw, _type_of(struct), "", findings)
+    return found if isinstance(found, dict) else {}, findings
 
 
 @cache

@@ -74,7 +74,7 @@ def applied(live: M, raw: Mapping[str, object], asked: Asked) -> M:
     """What applying `raw` makes of the `live` object (rule 2), without any defaults."""
     merged = apply.merge(
         _last_applied(live.metadata.annotations),
-        msgspec.to_builtins(live),
+        as_json(live),
         _without_status(raw),
     )
     return with_annotations(decode(merged, asked, type(live)), remembered(raw))
@@ -110,6 +110,11 @@ def metadata_of(
         annotations=annotations,
         owner_references=owner_references,
     )
+
+
+def as_json(value: msgspec.Struct) -> dict[str, object]:
+    """The struct as a reader of its JSON gets it: lists, not tuples."""
+    return msgspec.json.decode(msgspec.json.encode(value), type=dict[str, object])
 
 
 def _without_status(raw: Mapping[str, object]) -> dict[str, object]:

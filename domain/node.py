@@ -155,6 +155,15 @@ class ReportsCounted(Event, frozen=True, kw_only=True):
     count: int
 
 
+_HEALTH: Final = (
+    NodeRegistered,
+    NodeChanged,
+    NodeBecameReady,
+    NodeBecameUnready,
+    NodeLost,
+    NodeSpared,
+)
+
 # --- state and transition table ---------------------------------------------------
 
 ABSENT: Final = "absent"
@@ -223,6 +232,9 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Since when its pods are given up after what they tolerate; 0 while not."""
     shed: tuple[podspec.Taint, ...] = ()
     """The NoExecute taints that its last event took from it."""
+    health_position: int = 0
+    """The last event that said how the node is, or changed what pods are evicted for:
+    what becomes of its pods has that cause, not a label and no count of reports."""
 
     @property
     def key(self) -> str:
@@ -236,8 +248,11 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def all_labels(self) -> dict[str, str]:
         """The kubelet's labels, the users' over them, and the host name."""
-        own = {"kubernetes.io/hostname": self.name, **self.info.labels}
-        return {**own, **self.labels}
+        return {**self.kubelet_labels(), **self.labels}
+
+    def kubelet_labels(self) -> dict[str, str]:
+        """The labels that the node has by itself."""
+        return {"kubernetes.io/hostname": self.name, **self.info.labels}
 
     def all_taints(self) -> tuple[podspec.Taint, ...]:
         """The users' and the kubelet's taints and those of its condition."""
@@ -348,6 +363,7 @@ def evolve(node: Node | None, recorded: Recorded) -> Node | None:
             changed_at=recorded.timestamp,
             reason="NodeStatusNeverUpdated",
             message="Kubelet never posted node status.",
+            health_position=recorded.position,
         )
     if stage == ABSENT:
         return None
@@ -358,11 +374,13 @@ def evolve(node: Node | None, recorded: Recorded) -> Node | None:
         position=recorded.position,
         **_change(event, recorded.timestamp),
     )
-    left = after.no_execute_taints()
-    shed = tuple(taint for taint in node.no_execute_taints() if taint not in left)
-    if shed == node.shed:
+    held, left = node.no_execute_taints(), after.no_execute_taints()
+    shed = tuple(taint for taint in held if taint not in left)
+    told = isinstance(event, _HEALTH) or held != left
+    if shed == node.shed and not told:
         return after
-    return msgspec.structs.replace(after, shed=shed)
+    position = recorded.position if told else node.health_position
+    return msgspec.structs.replace(after, shed=shed, health_position=position)
 
 
 def _change(event: Event, now: float) -> dict[str, object]:

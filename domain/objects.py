@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -93,6 +93,7 @@ KINDS: Final[dict[tuple[str, str], type[Manifest]]] = {
     **{(struct().api_version, struct().kind): struct for struct in BY_KIND.values()},
 }
 
+S = TypeVar("S", bound=Value)
 DEFAULT_REPLICAS: Final = 1
 DEFAULT_FENCEPOST: Final = "25%"
 DEFAULT_REVISION_HISTORY_LIMIT: Final = 10
@@ -126,6 +127,14 @@ def decode_manifest(
         raise Rejected(
             "BadRequest", f'no matches for kind "{kind}" in version "{version}"'
         )
+    return decode_as(raw, struct, duplicates=duplicates)
+
+
+def decode_as(
+    raw: Mapping[str, object], struct: type[S], *, duplicates: Sequence[str] = ()
+) -> S:
+    """`raw` as a manifest of that kind; see `decode_manifest`."""
+    version, kind = raw.get("apiVersion"), raw.get("kind")
     body = {key: value for key, value in raw.items() if key != "status"}
     manifest, findings = decoding.convert(body, struct)
     texts = list(findings.wrong)

@@ -138,7 +138,7 @@ def _create(kind: str, manifest: PlainManifest, asked: Asked) -> list[Event]:
 
 def content_of(manifest: PlainManifest) -> plain.Content:
     """The manifest's JSON beside `apiVersion`, `kind` and `metadata`."""
-    raw: plain.Content = msgspec.to_builtins(manifest)
+    raw = manifest_decisions.as_json(manifest)
     return {key: value for key, value in raw.items() if key not in _HEAD}
 
 

@@ -6,7 +6,7 @@ been judged.
 
 import base64
 import binascii
-from typing import Final, TypeVar
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -14,15 +14,13 @@ from domain import plain, times
 from domain import plain_manifests as m
 from domain.errors import Rejected
 
-M = TypeVar("M", bound=m.PlainManifest)
-
 OPAQUE: Final = "Opaque"
 DEFAULT_CPU_PERCENT: Final = 80
 _PODS_UP: Final = 4
 _PERIOD: Final = 15
 
 
-def default(manifest: M) -> M:
+def default(manifest: m.PlainManifest) -> m.PlainManifest:
     """The manifest with the defaults of its kind.
 
     Raises `Rejected` (BadRequest) for a value that is not what it must be to be read:

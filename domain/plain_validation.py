@@ -34,7 +34,7 @@ _SECRET_KEYS: Final[dict[str, tuple[str, ...]]] = {
 }
 """What the data of a Secret of this type must have."""
 _BASIC_AUTH: Final = "kubernetes.io/basic-auth"
-_ACCOUNT_TOKEN: Final = "kubernetes.io/service-account-token"
+_ACCOUNT_TOKEN: Final = "kubernetes.io/service-account-token"  # noqa: S105 - a type, not a secret
 _ACCOUNT_NAME: Final = "kubernetes.io/service-account.name"
 
 _SOURCES: Final = {
@@ -73,24 +73,27 @@ def errors(manifest: m.PlainManifest) -> list[FieldError]:
 
 def update_errors(old: m.PlainManifest, new: m.PlainManifest) -> list[FieldError]:
     """The rules that an object breaks when it takes the place of `old`."""
-    found: list[FieldError] = []
-    if isinstance(old, m.SecretManifest) and isinstance(new, m.SecretManifest):
-        if old.type != new.type:
-            found.append(fields.invalid("type", new.type, "field is immutable"))
-        if old.immutable:
-            if not new.immutable:
-                found.append(fields.forbidden("immutable", _IMMUTABLE))
-            if old.data != new.data:
-                found.append(fields.forbidden("data", _IMMUTABLE))
-    if isinstance(old, m.ConfigMapManifest) and isinstance(new, m.ConfigMapManifest):
-        if old.immutable:
-            if not new.immutable:
-                found.append(fields.forbidden("immutable", _IMMUTABLE))
-            if old.data != new.data:
-                found.append(fields.forbidden("data", _IMMUTABLE))
-            if old.binary_data != new.binary_data:
-                found.append(fields.forbidden("binaryData", _IMMUTABLE))
-    return errors(new) + found
+    found = errors(new)
+    match old, new:
+        case m.SecretManifest(), m.SecretManifest():
+            if old.type != new.type:
+                found.append(fields.invalid("type", new.type, "field is immutable"))
+            if old.immutable:
+                found += _changed(
+                    ("immutable", bool(new.immutable)), ("data", old.data == new.data)
+                )
+        case m.ConfigMapManifest(immutable=True), m.ConfigMapManifest():
+            found += _changed(
+                ("immutable", bool(new.immutable)),
+                ("data", old.data == new.data),
+                ("binaryData", old.binary_data == new.binary_data),
+            )
+    return found
+
+
+def _changed(*kept: tuple[str, bool]) -> list[FieldError]:
+    """Each field with whether it is as it was; those that are not may not be."""
+    return [fields.forbidden(field, _IMMUTABLE) for field, same in kept if not same]
 
 
 # --- ConfigMaps, Secrets, namespaces and leases -----------------------------------
@@ -249,7 +252,9 @@ def _source_errors(
     found: list[FieldError] = []
     if isinstance(source, m.ResourceMetric | m.ContainerResourceMetric):
         if not source.name:
-            found.append(fields.required(f"{path}.name", "must specify a resource name"))
+            found.append(
+                fields.required(f"{path}.name", "must specify a resource name")
+            )
         if isinstance(source, m.ContainerResourceMetric) and not source.container:
             detail = "must specify a container name"
             found.append(fields.required(f"{path}.container", detail))
@@ -269,7 +274,9 @@ def _target_errors(
     target = source.target
     found: list[FieldError] = []
     if not target.type:
-        found.append(fields.required(f"{path}.type", "must specify a metric target type"))
+        found.append(
+            fields.required(f"{path}.type", "must specify a metric target type")
+        )
     elif target.type not in ("AverageValue", "Utilization", "Value"):
         kinds = ("Utilization", "Value", "AverageValue")
         found.append(fields.unsupported(f"{path}.type", target.type, kinds))

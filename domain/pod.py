@@ -23,6 +23,8 @@ from domain.plans.replicas import parse_deletion_cost
 from domain.protocol import PodObservation, PodPhase
 
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
+BY_TAINT: Final = "DeletionByTaintManager"
+"""The reason of a termination because of a node's taint (spec 4.6)."""
 
 # --- commands ---------------------------------------------------------------------
 
@@ -252,6 +254,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When the termination was asked for; 0 while it was not."""
     grace: float = 0.0
     termination: str = ""
+    disrupted: bool = False
+    """A taint of its node has ended it: its condition DisruptionTarget (spec 4.6)."""
 
     @property
     def key(self) -> str:
@@ -308,10 +312,14 @@ def deletion_cost(annotations: dict[str, str] | None) -> int:
 
 # --- evolve -----------------------------------------------------------------------
 
+_replace: Final = msgspec.structs.replace
+_TEMPLATES: Final = (PodCreated, PodConfigured)
+"""The events that may bring a specification along."""
+
 
 def template_in(event: Event) -> podspec.PodTemplateSpec | None:
     """The specification that an event of a pod brings along, if it brings one."""
-    return event.own if isinstance(event, PodCreated | PodConfigured) else None
+    return event.own if isinstance(event, _TEMPLATES) else None
 
 
 def evolve(pod: Pod | None, recorded: Recorded) -> Pod | None:
@@ -320,20 +328,18 @@ def evolve(pod: Pod | None, recorded: Recorded) -> Pod | None:
     Raises `IllegalTransition`, and changes nothing, where the table has no entry.
     """
     event = recorded.event
-    stage = next_stage(TRANSITIONS, pod.stage if pod else ABSENT, type(event))
     if pod is None:
+        stage = next_stage(TRANSITIONS, ABSENT, type(event))
         assert isinstance(event, PodCreated)
         return _created(recorded, event, stage)
+    stage = next_stage(TRANSITIONS, pod.stage, type(event))
     if stage == ABSENT:
         return None
     change = _change(pod, recorded)
-    return msgspec.structs.replace(
-        pod,
-        stage=stage,
-        version=recorded.version,
-        position=recorded.position,
-        **change,
-    )
+    change["stage"] = stage
+    change["version"] = recorded.version
+    change["position"] = recorded.position
+    return _replace(pod, **change)
 
 
 def _created(recorded: Recorded, event: PodCreated, stage: str) -> Pod:
@@ -372,6 +378,7 @@ def _change(pod: Pod, recorded: Recorded) -> dict[str, object]:
                 "deletion_at": first,
                 "grace": now + event.grace - first,
                 "termination": event.why,
+                "disrupted": pod.disrupted or event.reason == BY_TAINT,
             }
         case PodFailed():
             return {
@@ -403,7 +410,10 @@ def _change(pod: Pod, recorded: Recorded) -> dict[str, object]:
 def _reported(pod: Pod, seen: PodObservation, now: float) -> dict[str, object]:
     phase = pod.phase if pod.terminal else seen.phase
     ready = seen.ready and phase == "Running"
-    restarts = max((c.restarts for c in seen.containers), default=0)
+    restarts = 0
+    for container in seen.containers:
+        if container.restarts > restarts:
+            restarts = container.restarts
     change: dict[str, object] = {
         "phase": phase,
         "seen": seen,

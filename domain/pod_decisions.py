@@ -21,7 +21,14 @@ from domain import (
     template_changes,
     validation,
 )
-from domain.errors import FieldError, Rejected, already_exists, invalid, not_found
+from domain.errors import (
+    FieldError,
+    already_exists,
+    conflict,
+    invalid,
+    not_found,
+    uid_conflict,
+)
 from domain.events import Event
 from domain.manifest_decisions import Asked
 from domain.pod import Pod
@@ -37,7 +44,7 @@ UPDATE_RULE: Final = (
 )
 _DEADLINE: Final = "spec.activeDeadlineSeconds"
 
-Command = pod.CreatePod | pod.ApplyPod | pod.DeletePod | pod.EvictPod
+Command = pod.CreatePod | pod.ApplyPod | pod.ReplacePod | pod.DeletePod | pod.EvictPod
 
 
 def decide(
@@ -60,6 +67,10 @@ def decide(
             return _create(_decoded(command.manifest, asked), asked, standing)
         case pod.ApplyPod():
             return _apply(state, live, command, asked, standing)
+        case pod.ReplacePod():
+            if state is None:
+                raise not_found(RESOURCE, asked.name)
+            return _replace(state, live, command, asked, standing)
         case pod.DeletePod() | pod.EvictPod():
             if state is None:
                 raise not_found(RESOURCE, asked.name)
@@ -110,7 +121,7 @@ def _own(manifest: objects.PodManifest) -> podspec.PodTemplateSpec:
     return podspec.PodTemplateSpec(metadata=kept, spec=manifest.spec)
 
 
-# --- apply ------------------------------------------------------------------------
+# --- apply and replace --------------------------------------------------------------
 
 
 def _apply(
@@ -126,15 +137,32 @@ def _apply(
         extra = manifest_decisions.remembered(raw)
         whole = manifest_decisions.with_annotations(wanted, extra)
         return _create(whole, asked, standing)
-    current = _manifest_of(state, live, standing.shown)
+    current = manifest_of(state, live, standing.shown)
     merged = objects.default_pod(manifest_decisions.applied(current, raw, asked))
     events = _change_to(current, merged, asked)
     return _owned(standing, merged.metadata.owner_references, asked) + events
 
 
-def _manifest_of(
+def _replace(
+    state: Pod,
+    live: podspec.PodTemplateSpec,
+    command: pod.ReplacePod,
+    asked: Asked,
+    standing: owners.Standing,
+) -> list[Event]:
+    manifest = _decoded(command.manifest, asked)
+    version = manifest.metadata.resource_version
+    if version and version != str(state.position):
+        raise conflict(RESOURCE, asked.name)
+    current = manifest_of(state, live, standing.shown)
+    events = _change_to(current, manifest, asked)
+    return _owned(standing, manifest.metadata.owner_references, asked) + events
+
+
+def manifest_of(
     state: Pod, live: podspec.PodTemplateSpec, references: owners.References
 ) -> objects.PodManifest:
+    """The pod as its manifest: what `apply` merges into."""
     spec = objects.default_pod_spec(live.spec)
     if state.node:
         spec = msgspec.structs.replace(spec, node_name=state.node)
@@ -238,11 +266,7 @@ def _delete(
 ) -> list[Event]:
     evict = isinstance(command, pod.EvictPod)
     if isinstance(command, pod.DeletePod) and command.uid not in ("", state.uid):
-        raise Rejected(
-            "Conflict",
-            f"Precondition failed: UID in precondition: {command.uid}, UID in object "
-            f"meta: {state.uid}",
-        )
+        raise uid_conflict(wanted=command.uid, found=state.uid)
     own = live.spec.termination_grace_period_seconds
     found = pod.terminate(
         state,

@@ -13,7 +13,19 @@ import msgspec
 
 from domain.protocol import Answer, Message
 
-Kind = Literal["deployment", "replicaset", "pod", "node", "event"]
+Kind = Literal[
+    "deployment",
+    "replicaset",
+    "pod",
+    "node",
+    "event",
+    "configmap",
+    "secret",
+    "serviceaccount",
+    "lease",
+    "namespace",
+    "horizontalpodautoscaler",
+]
 Format = Literal["table", "object", "name"]
 NOTHING: Final = msgspec.Raw(b"null")
 """A document that is not there."""

@@ -18,7 +18,9 @@ from domain.events import IllegalTransition, Recorded
 from domain.node import Node
 from domain.pod import Pod
 from domain.podspec import Taint
+from domain.replicaset import ReplicaSet
 from projections.desired import Desired
+from projections.ranking import Ranking, Spread
 
 VERSION: Final = 1
 
@@ -124,6 +126,11 @@ class Actual:
         self._tallies: dict[str, Tally] = {}
         """By the uid of the owner: a name may be used again (spec 3.1)."""
         self._owned: dict[str, dict[str, None]] = {}
+        self._rankings: dict[str, Ranking] = {}
+        """By the uid of the owner, of those that somebody has asked for; only the
+        writer does. They follow from the rest, so no snapshot has them."""
+        self._spreads: dict[str, Spread] = {}
+        """By ReplicaSet, for those of `_rankings` and their siblings."""
 
     # --- questions ------------------------------------------------------------------
 
@@ -136,6 +143,11 @@ class Actual:
     def pods_of(self, replicaset_key: str) -> list[Pod]:
         """The pods whose owner has that key, of any uid, in order of creation."""
         return [self.pods[key] for key in self._owned.get(replicaset_key, ())]
+
+    def pods_on(self, node_name: str) -> int:
+        """How many pods are bound to that node, terminating and ended ones too."""
+        held = self.nodes.get(node_name)
+        return len(held.pods) if held is not None else 0
 
     def has_strays(self, replicaset_key: str) -> bool:
         """Pods are there whose owner had that key and is not there any more."""
@@ -177,6 +189,43 @@ class Actual:
         counts = held.siblings
         return sum(counts.get(key, 0) for key in group)
 
+    def first_to_end(self, owner: ReplicaSet, count: int, now: float) -> list[Pod]:
+        """The `count` pods that `owner` ends first, in the order of spec 3.6.
+
+        From the first question on the order is kept up, until `forget_order`.
+        """
+        ranking = self._rankings.get(owner.uid)
+        if ranking is None:
+            ranking = self._rankings[owner.uid] = Ranking(
+                held
+                for held in self.pods_of(owner.key)
+                if held.active and held.owner_uid == owner.uid
+            )
+        # Without a controller no pod is related to another (spec 3.6, criterion 5).
+        group = self._desired.group_of(owner.key) if owner.owner else ()
+        spread = self._spread(group) if group else Spread(())
+        return [self.pods[key] for key in ranking.first(count, spread, now)]
+
+    def forget_order(self, owner: ReplicaSet) -> None:
+        """The ReplicaSet grows: which of its pods go first is of no interest now."""
+        if self._rankings.pop(owner.uid, None) is not None:
+            self._spreads.pop(owner.key, None)
+
+    def _spread(self, group: tuple[str, ...]) -> Spread:
+        found = self._spreads.get(group[0])
+        if (
+            found is None
+            or found.group != group
+            or any(self._spreads.get(key) is not found for key in group)
+        ):
+            found = Spread(group)
+            for held in self.node_list:
+                number = self.siblings(group, held.name)
+                if number:
+                    found.add(held.name, number)
+            self._spreads.update(dict.fromkeys(group, found))
+        return found
+
     # --- the fold -------------------------------------------------------------------
 
     def evolve(self, recorded: Recorded) -> None:
@@ -212,13 +261,18 @@ class Actual:
         if after is None:
             assert before is not None
             self._count(before, -1)
+            self._occupy(before, -1)
             self._index(key, before, None)
             del self.pods[key]
+            self._rank(before, None)
             if key in kept.by_object:
                 kept.forget(key)
             return
+        moved = before is None or _takes(before) != _takes(after)
         if before is not None:
             self._count(before, -1)
+            if moved:
+                self._occupy(before, -1)
             if key in kept.by_object or isinstance(
                 recorded.event, pod.PodOwnersChanged
             ):
@@ -228,6 +282,9 @@ class Actual:
         self.pods[key] = after
         self._index(key, before, after)
         self._count(after, 1)
+        if moved:
+            self._occupy(after, 1)
+        self._rank(before, after)
 
     def _with_template_cost(self, state: Pod) -> Pod:
         """A pod's annotations are those of its template until it has its own."""
@@ -264,12 +321,10 @@ class Actual:
                     counts.ready += sign
                     if held is None or state.ready_seconds >= held.min_ready_seconds:
                         counts.available += sign
-        if state.node and not terminal:
-            self._occupy(state, sign)
 
     def _occupy(self, state: Pod, sign: int) -> None:
         held = self.nodes.get(state.node)
-        if held is None:
+        if held is None or state.terminal:
             return
         needs = self._desired.templates[state.template]
         held.free_cpu_milli -= sign * needs.cpu_milli
@@ -281,6 +336,28 @@ class Actual:
                 held.siblings[state.owner] = count
             else:
                 del held.siblings[state.owner]
+            if self._spreads:
+                spread = self._spreads.get(state.owner)
+                if spread is not None:
+                    spread.add(state.node, sign)
+
+    def _rank(self, before: Pod | None, after: Pod | None) -> None:
+        """Afterwards the orders that are kept are those of `pods` again."""
+        if not self._rankings:
+            return
+        was = before if before is not None and before.active else None
+        now = after if after is not None and after.active else None
+        old = self._rankings.get(was.owner_uid) if was is not None else None
+        new = self._rankings.get(now.owner_uid) if now is not None else None
+        if old is not None and old is new:
+            assert was is not None
+            assert now is not None
+            old.replace(was, now)
+            return
+        if old is not None and was is not None:
+            old.remove(was)
+        if new is not None and now is not None:
+            new.add(now)
 
     def _fully_labelled(self, state: Pod) -> bool:
         owner = self._desired.replicasets.get(state.owner)
@@ -340,6 +417,8 @@ class Actual:
         gone = held is None or held.uid != uid
         if gone and not self._tallies[uid].members:
             del self._tallies[uid]
+            self._rankings.pop(uid, None)
+            self._spreads.pop(owner, None)
             self._desired.orphaning.pop(uid, None)
 
     def _node(self, recorded: Recorded) -> None:
@@ -356,6 +435,7 @@ class Actual:
             return
         if held is None:
             held = self.nodes[name] = NodeUse(after)
+            self._spreads.clear()
             self.former_incarnations.pop(name, None)
             self.node_list.append(held)
             self._readmit(held)
@@ -370,14 +450,16 @@ class Actual:
             state = self.pods[key]
             if state.ready:
                 self._count(state, -1)
-                state = msgspec.structs.replace(
+                silent = msgspec.structs.replace(
                     state, ready=False, ready_at=now, ready_seconds=0
                 )
-                self.pods[key] = state
-                self._count(state, 1)
+                self.pods[key] = silent
+                self._count(silent, 1)
+                self._rank(state, silent)
 
     def _forget(self, held: NodeUse) -> None:
         del self.nodes[held.name]
+        self._spreads.clear()
         self.former_incarnations[held.name] = held.node.incarnation
         self.node_list.remove(held)
         for key in held.pods:
@@ -388,5 +470,16 @@ class Actual:
         for key in [key for key in self.stranded if self.pods[key].node == held.name]:
             del self.stranded[key]
             held.pods[key] = None
-            if not self.pods[key].terminal:
-                self._occupy(self.pods[key], 1)
+            self._occupy(self.pods[key], 1)
+
+
+def _takes(state: Pod) -> tuple[object, ...]:
+    """What decides whose room a pod takes, and whose sibling it is. Seven of ten
+    events change nothing in that."""
+    return (
+        state.node,
+        state.owner,
+        state.template,
+        state.stage == pod.TERMINATING,
+        state.terminal,
+    )

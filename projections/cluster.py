@@ -7,9 +7,13 @@
 
 from typing import Final
 
+from domain.deployment import Deployment
 from domain.events import Recorded
-from domain.node import NodeBecameUnready
+from domain.node import Node, NodeBecameUnready
+from domain.plain import PlainObject
 from domain.pod import Pod, PodConfigured, PodCreated, PodRemoved
+from domain.replicaset import ReplicaSet
+from projections import plain
 from projections.actual import Actual
 from projections.desired import Desired
 from projections.rollouts import Rollouts
@@ -18,13 +22,18 @@ _OF_TEMPLATES: Final = frozenset({PodCreated, PodConfigured, PodRemoved})
 """The events of pods that bring a template, or end the need of one."""
 
 
+Held = Deployment | ReplicaSet | Pod | Node | PlainObject
+"""An object of any kind."""
+
+
 class Cluster:
-    """Desired, actual and rollouts at `position`."""
+    """Desired, actual, rollouts and plain objects at `position`."""
 
     def __init__(self) -> None:
         self.desired = Desired()
         self.actual = Actual(self.desired)
         self.rollouts = Rollouts(self.desired, self.actual)
+        self.plain = plain.Plain()
         self.position = 0
         self.timestamp = 0.0
         self.uid = ""
@@ -44,6 +53,9 @@ class Cluster:
         stream = recorded.stream
         if stream.startswith("pod/"):
             return self._fold_pod(recorded)
+        if type(recorded.event) in plain.EVENTS:
+            self.plain.evolve(recorded)
+            return None
         measured = self._measured_by(stream)
         owned_by = self._owner_of(stream)
         self.desired.evolve(recorded)
@@ -61,6 +73,7 @@ class Cluster:
             self.rollouts.evolve(recorded)
             if stream.startswith("cluster/"):
                 self.uid = getattr(recorded.event, "uid", "")
+                self.plain.found(self.uid, recorded)
         return None
 
     def _fold_pod(self, recorded: Recorded) -> Pod | None:
@@ -89,18 +102,26 @@ class Cluster:
         """Rule 2: the conditions follow the counts of the step that has ended."""
         self.rollouts.settle(self.timestamp)
 
+    def held(self, key: str) -> Held | None:
+        """The object of this key that is there now."""
+        kind, _, rest = key.partition("/")
+        match kind:
+            case "pod":
+                return self.actual.pods.get(key)
+            case "replicaset":
+                return self.desired.replicasets.get(key)
+            case "deployment":
+                return self.desired.deployments.get(key)
+            case "node":
+                use = self.actual.nodes.get(rest)
+                return use.node if use is not None else None
+            case _:
+                return self.plain.objects.get(key)
+
     def uid_of(self, key: str) -> str:
         """The uid of the object of this key that is there now; "" if none is."""
-        held = (
-            self.actual.pods.get(key)
-            or self.desired.replicasets.get(key)
-            or self.desired.deployments.get(key)
-        )
-        if held is not None:
-            return held.uid
-        kind, _, name = key.partition("/")
-        use = self.actual.nodes.get(name) if kind == "node" else None
-        return use.node.uid if use is not None else ""
+        held = self.held(key)
+        return held.uid if held is not None else ""
 
     def version_of(self, stream: str) -> int:
         """The version of the stream's last event; 0 for one that is not known here."""
@@ -108,27 +129,12 @@ class Cluster:
         return max(version, self._skipped.get(stream, 0)) if self._skipped else version
 
     def _known_version(self, stream: str) -> int:
-        kind, _, rest = stream.partition("/")
-        match kind:
-            case "pod":
-                pod = self.actual.pods.get(stream)
-                if pod is not None:
-                    return pod.version
-            case "deployment":
-                deployment = self.desired.deployments.get(stream)
-                if deployment is not None:
-                    return deployment.version
-            case "replicaset":
-                replicaset = self.desired.replicasets.get(stream)
-                if replicaset is not None:
-                    return replicaset.version
-            case "node":
-                node = self.actual.nodes.get(rest)
-                if node is not None:
-                    return node.node.version
-            case _:
-                return 0
-        return self.desired.last_versions.get(stream, 0)
+        held = self.held(stream)
+        if held is not None:
+            return held.version
+        return self.desired.last_versions.get(
+            stream, 0
+        ) or self.plain.last_versions.get(stream, 0)
 
     def _measured_by(self, stream: str) -> tuple[int, int]:
         """What a ReplicaSet's pods are counted by; it counts anew when this changes."""

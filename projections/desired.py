@@ -73,7 +73,9 @@ class Desired:
             for key in self._owned.get(owner.key, ())
             if (held := self.replicasets[key]).owner_uid == owner.uid
         ]
-        found.sort(key=lambda held: (held.created_at, held.position, held.name))
+        # Never by position: that grows with each change, so that of two of one age the
+        # one that was scaled last would be the younger, and "the new one" change hands.
+        found.sort(key=lambda held: (held.created_at, held.name))
         return found
 
     def owned_by(self, key: str) -> list[ReplicaSet]:
@@ -128,10 +130,12 @@ class Desired:
 
     def evolve(self, recorded: Recorded) -> None:
         """Afterwards the event is part of what is wanted."""
-        kind = recorded.stream.partition("/")[0]
-        if kind == "pod":
+        stream = recorded.stream
+        if stream.startswith("pod/"):  # most of a log
             self._pod(recorded)
-        elif kind == "deployment":
+            return
+        kind = stream.partition("/")[0]
+        if kind == "deployment":
             self._deployment(recorded)
         elif kind == "replicaset":
             self._replicaset(recorded)
@@ -161,7 +165,7 @@ class Desired:
         """Afterwards the template that only this pod ran by before is not kept."""
         event = recorded.event
         brings = pod.template_in(event) is not None
-        if brings or isinstance(event, pod.PodRemoved):
+        if brings or (self._named_pods and isinstance(event, pod.PodRemoved)):
             former = self._named_pods.pop(recorded.stream, None)
             if former is not None:
                 del self.templates[former]

@@ -46,6 +46,16 @@ class Happenings:
         """The lines about one object, oldest first; `kind` as in `Deployment`."""
         return [*self._by_object.get((kind, namespace, name), ())]
 
+    def at(self, position: int) -> list[Happening]:
+        """The lines of the event at `position`, which no later event follows."""
+        found: list[Happening] = []
+        for line in reversed(self._lines):
+            if line.position != position:
+                break
+            found.append(line)
+        found.reverse()
+        return found
+
     def evolve(
         self, recorded: Recorded, before_pod: Pod | None, cluster: Cluster
     ) -> None:
@@ -272,13 +282,23 @@ def _pod_terminating(
     if event.reason == EVICTED:
         found.append(_about_eviction(recorded, before, "Marking for deletion"))
     by_controller = recorded.actor == events.REPLICASET_CONTROLLER
-    if by_controller and before.owner in cluster.desired.replicasets:
+    if by_controller and _is_kept(cluster, before.owner):
         found.append(
             _about_owner(
                 recorded, before.owner, before.owner_uid, "Delete", before.name
             )
         )
     return [*found, *_killing(recorded, before, cluster, len(found))]
+
+
+def _is_kept(cluster: Cluster, key: str) -> bool:
+    """The ReplicaSet goes on, so that what it ends it is too many by; the end of what
+    a deletion takes with it makes no line (spec 3.9)."""
+    held = cluster.desired.replicasets.get(key)
+    if held is None or held.stage == replicaset.DELETING:
+        return False
+    owner = cluster.desired.owner_of(key)
+    return owner is None or owner.stage != deployment.DELETING
 
 
 def _about_eviction(

@@ -226,7 +226,7 @@ class Rollouts:
             status="True",
             reason=first.failure,
             message=first.failure_message,
-            now=now,
+            now=first.failed_at,  # that of the ReplicaSet's condition (spec 2.12)
         )
 
     def _progressing(
@@ -304,6 +304,20 @@ class Rollouts:
                 _recause(rollout, event.annotations)
             case _:
                 pass
+        self._watch(owner, rollout, now)
+
+    def _watch(self, owner: Deployment, rollout: Rollout, now: float) -> None:
+        """A deadline that is set on what is there begins with that (spec 2.4, 2.11)."""
+        if not status.has_deadline(owner) or rollout.condition(PROGRESSING) is not None:
+            return
+        last = rollout.revisions[-1] if rollout.revisions else None
+        if owner.spec.paused:
+            self._pause(owner, rollout, now)
+        elif last is not None and last.completed:
+            text = "{} has successfully progressed."
+            self._progressing(owner, rollout, NEW_AVAILABLE, text, now)
+        elif last is not None:
+            self._found(owner, rollout, last.replicaset, now)
 
     def _pause(self, owner: Deployment, rollout: Rollout, now: float) -> None:
         """Spec 2.11: resuming starts the deadline anew, unless it has passed."""
@@ -372,6 +386,8 @@ class Rollouts:
         # pods were there: Kubernetes sees that moment too, between two writes.
         rollout.status = status.deployment_status(self._desired, self._actual, owner)
         progressing = rollout.condition(PROGRESSING)
+        if owner.spec.paused:
+            return  # what is paused makes no progress, and what stalled stays (I10)
         if progressing is None:
             self._found(owner, rollout, event.replicaset, now)
         elif (

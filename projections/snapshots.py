@@ -18,20 +18,20 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from domain import owners
 from domain.catalogue import Unreadable
 from domain.deployment import Deployment
 from domain.node import Node
+from domain.plain import PlainObject
 from domain.pod import Pod
 from domain.replicaset import ReplicaSet
-from projections import code_digest, rollouts
+from projections import code_digest, snapshot_rows
 from projections.actual import NodeUse, Tally
 from projections.cluster import Cluster
 from projections.desired import TemplateFacts
 from projections.happening import Happening
 from projections.happenings import Happenings
-from projections.rollouts import Revision, Rollout
-from projections.status import Condition, DeploymentStatus
+from projections.managed import ManagedFields
+from projections.rollouts import Rollout
 
 NAME: Final = "cluster"
 """What these snapshots are called in a store."""
@@ -67,54 +67,7 @@ class Rest(NamedTuple):
 
     happenings: Happenings
     set_aside: list[Unreadable]
-
-
-class _NodeRow(msgspec.Struct, frozen=True, array_like=True):
-    """A node and what is left of it; its pods and their owners by number."""
-
-    node: Node
-    pods: list[int]
-    siblings: dict[int, int]
-    free: tuple[int, int, int]
-
-
-class _RolloutRow(msgspec.Struct, frozen=True, array_like=True):
-    key: str
-    uid: str
-    request: rollouts._Request
-    conditions: tuple[Condition, ...]
-    revisions: list[Revision]
-    status: DeploymentStatus
-
-
-class _Wanted(msgspec.Struct, frozen=True, array_like=True):
-    """What `Desired` and `Rollouts` know beside their objects."""
-
-    last_versions: dict[str, int]
-    orphaning: dict[str, bool]
-    set_aside: int
-    owned: dict[str, list[str]]
-    loose: list[str]
-    named_pods: dict[str, int]
-    references: dict[str, owners.References]
-    dependents: dict[str, list[str]]
-    touched: list[str]
-    unreadable: int
-    skipped: dict[str, int]
-
-
-class _Seen(msgspec.Struct, frozen=True, array_like=True):
-    """What `Actual` knows beside its objects; pods and owners by number."""
-
-    waiting: list[int]
-    loose: list[int]
-    stranded: list[int]
-    ended: list[int]
-    relabelled: list[int]
-    owned: list[tuple[int, list[int]]]
-    tallies: dict[str, tuple[int, ...]]
-    former_incarnations: dict[str, int]
-    set_aside: int
+    managed: ManagedFields
 
 
 class Cut(NamedTuple):
@@ -126,8 +79,10 @@ class Cut(NamedTuple):
     templates: list[tuple[int, TemplateFacts]]
     pods: dict[str, Pod]
     nodes: list[tuple[Node, list[str], dict[str, int], tuple[int, int, int]]]
-    rollouts: list[_RolloutRow]
-    wanted: _Wanted
+    rollouts: list[snapshot_rows.RolloutRow]
+    wanted: snapshot_rows.Wanted
+    plain: list[PlainObject]
+    kept: snapshot_rows.Kept
     pod_sets: tuple[list[str], ...]
     owned: dict[str, list[str]]
     tallies: dict[str, tuple[int, ...]]
@@ -135,6 +90,7 @@ class Cut(NamedTuple):
     set_aside: int
     happenings: list[Happening]
     unreadable: list[Unreadable]
+    managed: list[tuple[str, bytes]]
 
 
 def version() -> int:
@@ -149,10 +105,11 @@ def cut(
     cluster: Cluster,
     happenings: Happenings | None = None,
     set_aside: Iterable[Unreadable] = (),
+    managed: ManagedFields | None = None,
 ) -> Cut:
     """The cluster as it is now, to be encoded later; it costs some copies of indexes.
 
-    `happenings` and `set_aside` are what a reader keeps beside it: see `decode_rest`.
+    The other arguments are what a reader keeps beside it: see `decode_rest`.
     """
     desired, actual, rolled = cluster.desired, cluster.actual, cluster.rollouts
     sets = (
@@ -180,7 +137,7 @@ def cut(
             for use in actual.node_list
         ],
         rollouts=[
-            _RolloutRow(
+            snapshot_rows.RolloutRow(
                 key,
                 held.uid,
                 held.request,
@@ -190,7 +147,7 @@ def cut(
             )
             for key, held in rolled.by_key.items()
         ],
-        wanted=_Wanted(
+        wanted=snapshot_rows.Wanted(
             last_versions=desired.last_versions.copy(),
             orphaning=desired.orphaning.copy(),
             set_aside=desired.set_aside,
@@ -203,6 +160,13 @@ def cut(
             unreadable=cluster.unreadable,
             skipped=cluster._skipped.copy(),
         ),
+        plain=list(cluster.plain.objects.values()),
+        kept=snapshot_rows.Kept(
+            last_versions=cluster.plain.last_versions.copy(),
+            terminating=list(cluster.plain.terminating),
+            set_aside=cluster.plain.set_aside,
+            index={kind: _lists(held) for kind, held in cluster.plain._index.items()},
+        ),
         pod_sets=tuple(list(each) for each in sets),
         owned=_lists(actual._owned),
         tallies={
@@ -213,6 +177,7 @@ def cut(
         set_aside=actual.set_aside,
         happenings=list(happenings) if happenings is not None else [],
         unreadable=list(set_aside),
+        managed=list(managed.items()) if managed is not None else [],
     )
 
 
@@ -224,13 +189,14 @@ def frames(made: Cut) -> Iterator[bytes]:
         (b"R", made.replicasets),
         (b"T", made.templates),
         (b"P", made.pods.values()),
+        (b"A", made.plain),
     ):
         for chunk in _chunks(items):
             yield _frame(kind, chunk)
     number = {key: index for index, key in enumerate(made.pods)}.__getitem__
     owners: dict[str, int] = {}
     rows = (
-        _NodeRow(
+        snapshot_rows.NodeRow(
             node,
             list(map(number, pods)),
             {owners.setdefault(key, len(owners)): n for key, n in siblings.items()},
@@ -247,7 +213,7 @@ def frames(made: Cut) -> Iterator[bytes]:
     waiting, loose, stranded, ended, relabelled = (
         list(map(number, keys)) for keys in made.pod_sets
     )
-    seen = _Seen(
+    seen = snapshot_rows.Seen(
         waiting,
         loose,
         stranded,
@@ -264,9 +230,12 @@ def frames(made: Cut) -> Iterator[bytes]:
     for chunk in _chunks(made.rollouts):
         yield _frame(b"L", chunk)
     yield _frame(b"W", made.wanted)
+    yield _frame(b"K", made.kept)
     for chunk in _chunks(made.happenings):
         yield _frame(b"H", chunk)
     yield _frame(b"U", made.unreadable)
+    for chunk in _chunks(made.managed):
+        yield _frame(b"M", chunk)
 
 
 def whole(parts: Iterable[bytes]) -> bytes:
@@ -326,7 +295,7 @@ def decode(data: bytes) -> Cluster:
     work.cluster.position = found.position
     work.cluster.timestamp = found.timestamp
     work.cluster.uid = found.uid
-    for kind, value in _parts(data, b"DRTPONSLW"):
+    for kind, value in _parts(data, b"DRTPAONSLWK"):
         _PUT[kind](work, value)
     return work.cluster
 
@@ -336,13 +305,16 @@ def decode_rest(data: bytes) -> Rest:
     header(data)
     happenings = Happenings()
     unreadable: list[Unreadable] = []
-    for kind, value in _parts(data, b"HU"):
+    managed: list[tuple[str, bytes]] = []
+    for kind, value in _parts(data, b"HUM"):
         if kind == b"H":
             for line in value:
                 happenings._add(line)
-        else:
+        elif kind == b"U":
             unreadable += value
-    return Rest(happenings, unreadable)
+        else:
+            managed += value
+    return Rest(happenings, unreadable, ManagedFields(managed))
 
 
 class _Work:
@@ -407,7 +379,7 @@ def _put_owners(work: _Work, found: list[str]) -> None:
     work.owners = [share(key, key) for key in found]
 
 
-def _put_nodes(work: _Work, found: list[_NodeRow]) -> None:
+def _put_nodes(work: _Work, found: list[snapshot_rows.NodeRow]) -> None:
     actual = work.cluster.actual
     for row in found:
         use = NodeUse(row.node)
@@ -418,7 +390,7 @@ def _put_nodes(work: _Work, found: list[_NodeRow]) -> None:
         actual.node_list.append(use)
 
 
-def _put_seen(work: _Work, found: _Seen) -> None:
+def _put_seen(work: _Work, found: snapshot_rows.Seen) -> None:
     actual = work.cluster.actual
     actual.waiting = work.pods_at(found.waiting)
     actual.loose = work.pods_at(found.loose)
@@ -436,7 +408,7 @@ def _put_seen(work: _Work, found: _Seen) -> None:
             setattr(counts, slot, number)
 
 
-def _put_rollouts(work: _Work, found: list[_RolloutRow]) -> None:
+def _put_rollouts(work: _Work, found: list[snapshot_rows.RolloutRow]) -> None:
     for row in found:
         held = Rollout(row.uid, row.request)
         held.conditions, held.revisions = row.conditions, row.revisions
@@ -444,7 +416,7 @@ def _put_rollouts(work: _Work, found: list[_RolloutRow]) -> None:
         work.cluster.rollouts.by_key[row.key] = held
 
 
-def _put_wanted(work: _Work, found: _Wanted) -> None:
+def _put_wanted(work: _Work, found: snapshot_rows.Wanted) -> None:
     cluster = work.cluster
     desired = cluster.desired
     desired.last_versions = found.last_versions
@@ -458,6 +430,18 @@ def _put_wanted(work: _Work, found: _Wanted) -> None:
     cluster.rollouts._touched = dict.fromkeys(found.touched)
     cluster.unreadable = found.unreadable
     cluster._skipped = found.skipped
+
+
+def _put_plain(work: _Work, found: list[PlainObject]) -> None:
+    work.cluster.plain.objects.update((held.key, held) for held in found)
+
+
+def _put_kept(work: _Work, found: snapshot_rows.Kept) -> None:
+    plain = work.cluster.plain
+    plain.last_versions = found.last_versions
+    plain.terminating = dict.fromkeys(found.terminating)
+    plain.set_aside = found.set_aside
+    plain._index = {kind: _index(held) for kind, held in found.index.items()}
 
 
 def _index(found: dict[str, list[str]]) -> dict[str, dict[str, None]]:
@@ -476,12 +460,15 @@ _DECODERS: Final[dict[bytes, msgspec.msgpack.Decoder[Any]]] = {
         (b"T", list[tuple[int, TemplateFacts]]),
         (b"P", list[Pod]),
         (b"O", list[str]),
-        (b"N", list[_NodeRow]),
-        (b"S", _Seen),
-        (b"L", list[_RolloutRow]),
-        (b"W", _Wanted),
+        (b"N", list[snapshot_rows.NodeRow]),
+        (b"S", snapshot_rows.Seen),
+        (b"L", list[snapshot_rows.RolloutRow]),
+        (b"W", snapshot_rows.Wanted),
+        (b"A", list[PlainObject]),
+        (b"K", snapshot_rows.Kept),
         (b"H", list[Happening]),
         (b"U", list[Unreadable]),
+        (b"M", list[tuple[str, bytes]]),
     )
 }
 _PUT: Final[dict[bytes, Callable[[_Work, Any], None]]] = {
@@ -494,4 +481,6 @@ _PUT: Final[dict[bytes, Callable[[_Work, Any], None]]] = {
     b"S": _put_seen,
     b"L": _put_rollouts,
     b"W": _put_wanted,
+    b"A": _put_plain,
+    b"K": _put_kept,
 }

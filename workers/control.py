@@ -9,7 +9,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from adapters import eventstore, nats_wire
+from adapters import collector, eventstore, nats_wire
 from adapters.clock import Clock, MonotoneClock
 from adapters.eventlog import AnotherWriter, EventLog
 from domain import names
@@ -104,8 +103,7 @@ class Control:
             self._read_thread, loading.load, self._state, self._log
         )
         await loop.run_in_executor(self._commit_thread, self._committer.start)
-        gc.collect()
-        gc.freeze()
+        collector.settle()
         self.committed = self._state.cluster.position
         clock = self._clock or MonotoneClock(self._state.cluster.timestamp)
         self._clock = clock
@@ -172,7 +170,7 @@ class Control:
         async def on_sync(message: nats_wire.Msg) -> None:
             node = nats_wire.parse_node_subject(message.subject)
             reply = message.reply if _own_inbox(node, message.reply) else ""
-            self._mailbox.put(SyncInput(node=node, data=message.data, reply=reply))
+            self._mailbox.put_sync(SyncInput(node=node, data=message.data, reply=reply))
 
         await client.subscribe(REPORTS, cb=on_report)
         await client.subscribe(SYNCS, cb=on_sync)
@@ -252,7 +250,9 @@ class Control:
             wait = None
             if wake_at is not None:
                 wait = max(0.0, wake_at - self._clock.now())
-            inputs = await self._mailbox.take(COMMANDS_PER_STEP, wait)
+            inputs = await self._mailbox.take(
+                COMMANDS_PER_STEP, wait, self._state.cluster.actual.pods_on
+            )
             if not (connected and client.is_connected):
                 # Silence that nobody could hear proves nothing about the nodes.
                 inputs = [Listening(), *inputs]
@@ -401,6 +401,7 @@ class Control:
             counters = {
                 **self._state.counters,
                 "reports_dropped": self._mailbox.dropped,
+                "syncs_repeated": self._mailbox.syncs_repeated,
             }
             await self._publish_committed(counters)
             if self._progress is not None:

@@ -17,7 +17,10 @@ from domain import (
     deployment_decisions,
     names,
     node,
+    node_manifest,
     owners,
+    plain,
+    plain_decisions,
     pod,
     pod_decisions,
     podspec,
@@ -26,13 +29,14 @@ from domain import (
     template,
     validation,
 )
-from domain.errors import Rejected, invalid, not_found
+from domain.errors import Rejected, conflict, invalid, not_found, uid_conflict
 from domain.events import Event
 from domain.manifest_decisions import Asked
 from domain.pod import Pod
-from domain.protocol import CommandMessage
+from domain.protocol import CommandMessage, Preconditions
 from domain.replicaset import ReplicaSet
 from projections import rollouts
+from workers import namespaces
 from workers.state import State
 
 RESOURCES: Final = {
@@ -40,13 +44,17 @@ RESOURCES: Final = {
     "replicaset": "replicasets.apps",
     "pod": "pods",
     "node": "nodes",
+    **{kind: resource for kind, (resource, _) in plain.KINDS.items()},
 }
 KINDS: Final = {
     "deployment": "Deployment.apps",
     "replicaset": "ReplicaSet.apps",
     "pod": "Pod",
     "node": "Node",
+    **{kind: title for kind, (_, title) in plain.KINDS.items()},
 }
+_CREATING: Final = ("create", "apply")
+"""The verbs by which something new may come to be."""
 
 
 _NO_TEMPLATE: Final = podspec.PodTemplateSpec()
@@ -63,9 +71,12 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """The stream of the object."""
-        if self.kind == "node":
-            return names.node_key(self.name)
-        return f"{self.kind}/{self.namespace}/{self.name}"
+        return names.key(self.kind, self.namespace, self.name)
+
+    @property
+    def is_namespaced(self) -> bool:
+        """Objects of its kind are in a namespace."""
+        return self.kind not in names.CLUSTER_KINDS
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,15 +102,41 @@ def decide(state: State, at: Target, message: CommandMessage) -> Decided:
         body = msgspec.json.decode(message.body, type=kind)
     except msgspec.MsgspecError as error:
         raise Rejected("BadRequest", f"body of {at.verb}: {error}") from error
+    _check_preconditions(state, at, message.preconditions)
+    new = at.verb in _CREATING and state.cluster.held(at.key) is None
+    if new and at.is_namespaced:
+        namespaces.check(
+            state,
+            message,
+            namespace=at.namespace,
+            resource=RESOURCES[at.kind],
+            name=at.name,
+        )
+    decided = _decide(state, at, body, message.cause)
+    if decided.events and _brings_namespace(state, at):
+        # Last to be known, first to be told: the object's uid has made room for it.
+        first = namespaces.creation(state, at.namespace)
+        return msgspec.structs.replace(decided, events=[first, *decided.events])
+    return decided
+
+
+def _decide(state: State, at: Target, body: command.Command, cause: str) -> Decided:
     match body:
         case command.LabelObject() | command.AnnotateObject():
             return _metadata(state, at, body)
-        case pod.CreatePod() | pod.ApplyPod() | pod.DeletePod() | pod.EvictPod():
+        case (
+            pod.CreatePod()
+            | pod.ApplyPod()
+            | pod.ReplacePod()
+            | pod.DeletePod()
+            | pod.EvictPod()
+        ):
             return _pod(state, at, body)
         case (
             node.CordonNode()
             | node.UncordonNode()
             | node.TaintNode()
+            | node.ReplaceNode()
             | node.DeleteNode()
         ):
             return _node(state, at, body)
@@ -111,8 +148,39 @@ def decide(state: State, at: Target, message: CommandMessage) -> Decided:
             | replicaset.DeleteReplicaSet()
         ):
             return _replicaset(state, at, body)
+        case (
+            plain.CreateObject()
+            | plain.ApplyObject()
+            | plain.ReplaceObject()
+            | plain.DeleteObject()
+        ):
+            return _plain(state, at, body)
         case _:
-            return _deployment(state, at, body, message.cause)
+            return _deployment(state, at, body, cause)
+
+
+def _check_preconditions(
+    state: State, at: Target, wanted: Preconditions | None
+) -> None:
+    """Raises `Rejected` unless the object is the one that the sender has seen."""
+    if wanted is None:
+        return
+    held = state.cluster.held(at.key)
+    if held is None:
+        raise not_found(RESOURCES[at.kind], at.name)
+    if wanted.uid and wanted.uid != held.uid:
+        raise uid_conflict(wanted=wanted.uid, found=held.uid)
+    if wanted.position is not None and held.position > wanted.position:
+        raise conflict(RESOURCES[at.kind], at.name)
+
+
+def _brings_namespace(state: State, at: Target) -> bool:
+    """The command creates its namespace too, if it creates anything."""
+    return (
+        at.verb in _CREATING
+        and at.is_namespaced
+        and namespaces.is_missing(state, namespace=at.namespace)
+    )
 
 
 # --- deployments ------------------------------------------------------------------
@@ -219,8 +287,9 @@ def _asked(state: State, at: Target, cause: str = "") -> Asked:
         namespace=at.namespace,
         name=at.name,
         now=state.now,
-        # The command's own event comes first, so the object's is the one after it.
-        uid=state.uid_after(1),
+        # The command's own event comes first, then that of the namespace, if it is
+        # new; so the object's is the one after these.
+        uid=state.uid_after(2 if _brings_namespace(state, at) else 1),
         cause=cause,
     )
 
@@ -278,14 +347,30 @@ def _decided(
 def _node(
     state: State,
     at: Target,
-    body: node.CordonNode | node.UncordonNode | node.TaintNode | node.DeleteNode,
+    body: node.CordonNode
+    | node.UncordonNode
+    | node.TaintNode
+    | node.ReplaceNode
+    | node.DeleteNode,
 ) -> Decided:
     use = state.cluster.actual.nodes.get(at.name)
     if use is None:
         raise not_found(RESOURCES["node"], at.name)
     key = names.node_key(at.name)
-    found = node.decide(use.node, body, state.now)
+    if isinstance(body, node.ReplaceNode):
+        found = node_manifest.replace(use.node, body, _asked(state, at))
+    else:
+        found = node.decide(use.node, body, state.now)
     return Decided(events=[(key, event) for event in found])
+
+
+def _plain(state: State, at: Target, body: plain_decisions.Command) -> Decided:
+    held = state.cluster.plain.objects.get(at.key)
+    asked = _asked(state, at)
+    if not at.is_namespaced:
+        asked = msgspec.structs.replace(asked, namespace="")
+    found = plain_decisions.decide(at.kind, held, body, asked)
+    return Decided(events=[(at.key, event) for event in found])
 
 
 # --- labels and annotations -------------------------------------------------------
@@ -308,6 +393,8 @@ def _metadata(
                 "false",
             )
         changed[name] = value
+    if word == "label" and at.kind == plain.NAMESPACE:
+        changed[plain.NAME_LABEL] = at.name
     if word == "label":
         errors = validation.label_errors(changed, "metadata.labels")
     else:
@@ -325,26 +412,12 @@ def _current(
     """The object's key, and its labels or annotations now."""
     cluster = state.cluster
     is_label = isinstance(body, command.LabelObject)
-    if at.kind == "node":
-        use = cluster.actual.nodes.get(at.name)
-        if use is None:
-            raise not_found(RESOURCES["node"], at.name)
-        own = use.node.labels if is_label else use.node.annotations
-        return use.node.key, own
-    key = f"{at.kind}/{at.namespace}/{at.name}"
-    if at.kind == "pod":
-        found = cluster.actual.pods.get(key)
-        if found is None:
-            raise not_found(RESOURCES["pod"], at.name)
-        return key, _pod_metadata(state, found, is_label=is_label)
-    held = (
-        cluster.desired.deployments.get(key)
-        if at.kind == "deployment"
-        else cluster.desired.replicasets.get(key)
-    )
+    held = cluster.held(at.key)
     if held is None:
         raise not_found(RESOURCES[at.kind], at.name)
-    return key, held.labels if is_label else held.annotations
+    if isinstance(held, Pod):
+        return at.key, _pod_metadata(state, held, is_label=is_label)
+    return at.key, held.labels if is_label else held.annotations
 
 
 def _pod_metadata(state: State, held: Pod, *, is_label: bool) -> dict[str, str]:
@@ -368,5 +441,9 @@ def _changed(kind: str, word: str, values: dict[str, str]) -> Event:
             return pod.PodAnnotated(annotations=values)
         case "node", "label":
             return node.NodeLabelled(labels=values)
-        case _:
+        case "node", _:
             return node.NodeAnnotated(annotations=values)
+        case _, "label":
+            return plain.ObjectReplaced(labels=values)
+        case _:
+            return plain.ObjectReplaced(annotations=values)

@@ -112,15 +112,17 @@ def judge_nodes(state: State) -> None:
                 status=change.status, reason=change.reason, message=change.message
             ),
             actor=events.TIMER if silent else events.NODE_CONTROLLER,
-            cause=0 if silent else actual.nodes[change.node].node.position,
+            cause=0 if silent else actual.nodes[change.node].node.health_position,
         )
     for name in found.ready:
-        position = actual.nodes[name].node.position
+        position = actual.nodes[name].node.health_position
         _judged(state, name, node.NodeBecameReady(), position)
     for name in found.spared:
-        _judged(state, name, node.NodeSpared(), actual.nodes[name].node.position)
+        position = actual.nodes[name].node.health_position
+        _judged(state, name, node.NodeSpared(), position)
     for name in found.lost:
-        _judged(state, name, node.NodeLost(), actual.nodes[name].node.position)
+        position = actual.nodes[name].node.health_position
+        _judged(state, name, node.NodeLost(), position)
     for evicted in found.evict:
         _evict(state, evicted)
     if found.wake_at is not None:
@@ -134,7 +136,7 @@ def _judged(state: State, name: str, event: events.Event, cause: int) -> None:
 
 def _evict(state: State, evicted: node_health.Evict) -> None:
     held = state.cluster.actual.pods[evicted.pod]
-    cause = state.cluster.actual.nodes[evicted.node].node.position
+    cause = state.cluster.actual.nodes[evicted.node].node.health_position
     own = state.cluster.desired.templates[held.template].grace
     for event in pod.terminate(
         held,

@@ -60,10 +60,11 @@ class CommandInput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportInput(msgspec.Struct, frozen=True, kw_only=True):
-    """A report as it came on the subject of `node`."""
+    """A report as it came on the subject of `node`, `waited` seconds ago."""
 
     node: str
     data: bytes
+    waited: float = 0.0
 
 
 class SyncInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +171,7 @@ def _command(state: State, outbox: Outbox, item: CommandInput) -> None:
             actor=events.user_actor(item.user),
             cause=accepted.position,
             command_id=message.id,
-            known_version=item.known_version,
+            known_version=item.known_version if stream == item.target.key else 0,
         )
     state.count("commands_accepted")
     outbox.answer(item.reply, answer)
@@ -184,15 +185,20 @@ def _record(
     kind: type[command.CommandAccepted] | type[command.CommandRejected],
 ) -> Recorded:
     state.remember(answer)
+    said = kind(
+        subject=item.subject,
+        body=message.body or _NOTHING,
+        answer=answer,
+        change_cause=message.cause,
+        source=message.source,
+        agent=message.agent,
+        field_manager=message.field_manager,
+    )
+    if isinstance(said, command.CommandAccepted):
+        said = msgspec.structs.replace(said, managed_fields=message.managed_fields)
     return state.emit(
         names.command_key(message.id),
-        kind(
-            subject=item.subject,
-            body=message.body or _NOTHING,
-            answer=answer,
-            change_cause=message.cause,
-            source=message.source,
-        ),
+        said,
         actor=events.user_actor(item.user),
         cause=0,
         command_id=message.id,
@@ -319,7 +325,7 @@ def _report(state: State, outbox: Outbox, item: ReportInput) -> None:
             # Its pods were taken for unready while it was not heard (rule 3 of
             # projections/actual.py): it must say anew how each of them is.
             outbox.resync(item.node)
-    elif _is_behind(state, item.node, report):
+    elif _is_behind(state, item, report):
         state.count("assignments_lost")
         outbox.resync(item.node)
     for status in report.pods:
@@ -335,13 +341,18 @@ def _report(state: State, outbox: Outbox, item: ReportInput) -> None:
         outbox.track(item.node, report.incarnation, report.sequence)
 
 
-def _is_behind(state: State, name: str, report: Report) -> bool:
-    """The node has not followed what it was told some time ago: that was lost."""
-    if name not in state.chain:
+def _is_behind(state: State, item: ReportInput, report: Report) -> bool:
+    """The node has not followed what it was told some time ago: that was lost.
+
+    What counts is when the report came: one that had to wait here says nothing about
+    its node, and full lists are the last thing that a writer needs that is late.
+    """
+    if item.node not in state.chain:
         # It was told nothing since this writer's start, not even that it should ask.
         return True
-    told, at = state.chain[name]
-    return report.position != told and state.now - at > state.settings.lag_max
+    told, at = state.chain[item.node]
+    came_at = state.now - item.waited
+    return report.position != told and came_at - at > state.settings.lag_max
 
 
 def _pod_status(

@@ -109,8 +109,12 @@ class Outbox:
         for recorded, gone in state.left:
             self._forget(recorded, gone)
         syncs = [*self._refused]
+        lists: dict[tuple[str, int], SyncReply] = {}
         for node, reply, incarnation in self._syncs:
-            syncs.append((reply, self._full_list(node, incarnation)))
+            asked = node, incarnation
+            if asked not in lists:
+                lists[asked] = self._full_list(node, incarnation)
+            syncs.append((reply, lists[asked]))
             self._nodes.pop(node, None)
         position = state.cluster.position
         assignments = {

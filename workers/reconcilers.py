@@ -24,7 +24,7 @@ from domain.labels import LabelSelector
 from domain.plans import replicas, rollout
 from domain.replicaset import ReplicaSet
 from projections import status
-from workers import owning, placing, rollbacks
+from workers import namespaces, owning, placing, rollbacks
 from workers.state import State
 
 
@@ -35,7 +35,9 @@ def run(state: State, bound: int) -> bool:
     creating, and that before placement: a step sees a wish through to its pods' nodes.
     """
     while len(state.events) < bound:
-        if state.dependents:
+        if state.dirty_namespaces:
+            namespaces.collect(state, *state.dirty_namespaces.pop(), bound)
+        elif state.dependents:
             owning.collect(state, *state.dependents.pop())
         elif state.dirty_replicasets:
             _end_first(state, *state.dirty_replicasets.pop())
@@ -386,18 +388,9 @@ def reconcile_replicaset(state: State, key: str, cause: int) -> None:
         state.emit(key, recovered, actor=events.REPLICASET_CONTROLLER, cause=cause)
     if counts.active == held.replicas:
         return
-    group = state.cluster.desired.group_of(key)
-    found = replicas.plan(
-        counts.active,
-        held.replicas,
-        pods=(
-            each
-            for each in actual.pods_of(key)
-            if each.active and each.owner_uid == held.uid
-        ),
-        related=lambda node: actual.siblings(group, node),
-        now=state.now,
-    )
+    found = _replica_plan(state, held, counts.active)
+    if found.create:
+        actual.forget_order(held)
     actor = events.REPLICASET_CONTROLLER
     base = f"{held.name}-"
     for _ in range(found.create):
@@ -412,6 +405,30 @@ def reconcile_replicaset(state: State, key: str, cause: int) -> None:
         state.emit(stream, created, actor=actor, cause=cause)
     for victim in found.terminate:
         _terminate(state, victim, f"{held.name} has more than {held.replicas}", cause)
+
+
+def _replica_plan(
+    state: State, held: ReplicaSet, active: int
+) -> replicas.ReplicaPlan[pod.Pod]:
+    """See `replicas.plan`. The order of many pods is kept up instead of made anew."""
+    actual = state.cluster.actual
+    surplus = min(active - held.replicas, replicas.BURST)
+    if surplus > 0 and active >= state.settings.ordered_from:
+        first = actual.first_to_end(held, surplus, state.now)
+        return replicas.ReplicaPlan(terminate=tuple(first))
+    # Without a controller no pod is related to another (spec 3.6, criterion 5).
+    group = state.cluster.desired.group_of(held.key) if held.owner else ()
+    # Whoever creates does not look at the pods: they may be 50,000 (8 % of a roll).
+    members = actual.pods_of(held.key) if surplus > 0 else []
+    return replicas.plan(
+        active,
+        held.replicas,
+        pods=(
+            each for each in members if each.active and each.owner_uid == held.uid
+        ),
+        related=lambda node: actual.siblings(group, node),
+        now=state.now,
+    )
 
 
 def _fail(state: State, held: ReplicaSet, refusal: str, cause: int) -> None:

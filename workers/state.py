@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from domain import deployment, ids, labels, names, node, pod, replicaset
+from domain import deployment, ids, labels, names, node, plain, pod, replicaset
 from domain.events import Event, Recorded
 from domain.plans import garbage, node_health
 from domain.pod import Pod
@@ -35,6 +35,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     orphan_grace: float = garbage.QUARANTINE
     events_per_step: int = 2_000
     placement_candidates: int = 16
+    ordered_from: int = 200
+    """From so many pods on the order in which a ReplicaSet ends them is kept up
+    (projections/ranking.py); below, going through them is cheaper."""
 
 
 class Heard:
@@ -102,6 +105,10 @@ class State:
         self.dependents = Marks()
         """Objects that a manifest named owners for: one of these may be gone."""
         self.dirty_nodes = Marks()
+        self.dirty_namespaces = Marks()
+        """Namespaces that are on their way out."""
+        self.leaving: dict[str, dict[str, None]] = {}
+        """What is left in these, by the namespace's name (workers/namespaces.py)."""
         self.place_cause = 0
         """The position because of which waiting pods are tried again; 0: none."""
 
@@ -162,7 +169,8 @@ class State:
     def dirty(self) -> bool:
         """Something must still be looked at."""
         return bool(
-            self.dependents
+            self.dirty_namespaces
+            or self.dependents
             or self.dirty_deployments
             or self.dirty_replicasets
             or self.lacking
@@ -181,6 +189,8 @@ class State:
             self.dirty_replicasets.add(held.key, held.position)
             if held.owner and held.owner not in cluster.desired.deployments:
                 self.dirty_deployments.add(held.owner, held.position)
+        for key in cluster.plain.terminating:
+            self.dirty_namespaces.add(key, cluster.plain.objects[key].position)
         for key in cluster.desired.references.by_object:
             self.dependents.add(key, cluster.position)
         for use in cluster.actual.node_list:
@@ -206,6 +216,8 @@ def mark(state: State, recorded: Recorded, before: Pod | None) -> None:
     handler = _MARKS.get(type(recorded.event))
     if handler is not None:
         handler(state, recorded, before)
+    if state.leaving:
+        _leaving(state, recorded)
 
 
 def arm_availability(state: State, held: Pod) -> None:
@@ -404,6 +416,32 @@ def _node_removed(state: State, recorded: Recorded, _before: Pod | None) -> None
     _owner_gone(state, recorded)
 
 
+def _namespace_leaves(state: State, recorded: Recorded, _: Pod | None) -> None:
+    state.dirty_namespaces.add(recorded.stream, recorded.position, wish=True)
+
+
+def _leaving(state: State, recorded: Recorded) -> None:
+    """Keeps `State.leaving` true; the namespace is looked at when something new is in
+    it, something of which nobody is the owner any more, or nothing."""
+    _, _, rest = recorded.stream.partition("/")
+    namespace, slash, _ = rest.partition("/")
+    left = state.leaving.get(namespace)
+    if left is None or not slash:
+        return
+    known = recorded.stream in left
+    if state.cluster.held(recorded.stream) is None:
+        left.pop(recorded.stream, None)
+        if left:
+            return
+    else:
+        left[recorded.stream] = None
+        freed = (pod.PodReleased, replicaset.ReplicaSetReleased)
+        if known and not isinstance(recorded.event, freed):
+            return
+    key = names.namespace_key(namespace)
+    state.dirty_namespaces.add(key, recorded.position)
+
+
 Handler = Callable[[State, Recorded, Pod | None], None]
 
 _MARKS: Final[dict[type[Event], Handler]] = {
@@ -451,4 +489,5 @@ _MARKS: Final[dict[type[Event], Handler]] = {
     node.NodeTainted: _node_tainted,
     node.NodeBecameUnready: _node_unready,
     node.NodeRemoved: _node_removed,
+    plain.ObjectDeletionRequested: _namespace_leaves,
 }

@@ -11,13 +11,13 @@
 
 Criteria 1 to 6 put pods into classes that are wholly before or after each other, so
 only the class through which the cut goes has to be ordered: the cost is about one pass
-over the pods. Inside a class Kubernetes' relation can contradict itself in a circle
-(equal ready times with different restarts, among pods that differ in ready time). It
-is then resolved by a sort that starts from uid order, so equal facts always give equal
-victims.
+over the pods (projections/ranking.py keeps the order of large ReplicaSets at hand).
+Inside a class pods of different ready times go by uid, and criteria 7 and 8 decide
+only among those of one ready time. So Kubernetes' relation can contradict itself in a
+circle. It is resolved by starting from uid order, in which the pods of one ready time
+take each other's places: equal facts always give equal victims.
 """
 
-import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Generic, Protocol, TypeVar
@@ -28,8 +28,10 @@ BURST: Final = 500
 """The most pods that one plan creates or ends (spec 3.4)."""
 _INT32: Final = range(-(2**31), 2**31)
 _COST: Final = re.compile(r"0|[1-9][0-9]*|-[0-9]+", re.ASCII)
-_PHASES: Final = {"Pending": 0, "Unknown": 1, "Running": 2}
-_JUST_NOW: Final = -1
+PHASES: Final = {"Pending": 0, "Unknown": 1, "Running": 2}
+"""Criterion 2, first to go first."""
+JUST_NOW: Final = -1
+"""The age bucket of what is not in the past."""
 _NO_TIME: Final = -2
 
 
@@ -122,25 +124,35 @@ def victims(
     chosen: list[P] = []
     for key in sorted(classes):
         rest = count - len(chosen)
-        chosen += _ordered(classes[key], now)[:rest]
+        chosen += in_class_order(classes[key], now)[:rest]
         if len(chosen) == count:
             break
     return tuple(chosen)
 
 
-def compare(one: PodView, other: PodView, *, now: float) -> int:
-    """Criteria 6 to 8 for two pods that criteria 1 to 5 do not tell apart.
+def in_class_order(pods: Sequence[P], now: float) -> list[P]:
+    """One class in the order of criteria 6 to 8.
 
-    Negative when `one` is ended earlier. Pods with nothing else to tell them apart go
-    by uid, which Kubernetes leaves open.
+    All are of one age bucket (if ready), so it is the uid wherever ready times differ.
     """
-    if one.ready and other.ready and one.ready_at != other.ready_at:
-        return _by_age(one, other, one.ready_at, other.ready_at, now)
-    if one.restarts != other.restarts:
-        return other.restarts - one.restarts
-    if one.created_at != other.created_at:
-        return _by_age(one, other, one.created_at, other.created_at, now)
-    return _by_uid(one, other)
+    ordered = sorted(pods, key=_uid)
+    groups: dict[float | None, list[P]] = {}
+    for pod in ordered:
+        groups.setdefault(pod.ready_at if pod.ready else None, []).append(pod)
+    places = {
+        moment: iter(in_inner_order(group, now)) for moment, group in groups.items()
+    }
+    return [next(places[pod.ready_at if pod.ready else None]) for pod in ordered]
+
+
+def in_inner_order(pods: Sequence[P], now: float) -> list[P]:
+    """Pods of one class and one ready time in the order of criteria 7 and 8.
+
+    Pods with nothing else to tell them apart go by uid, which Kubernetes leaves open.
+    """
+    return sorted(
+        pods, key=lambda pod: (-pod.restarts, age_bucket(pod.created_at, now), pod.uid)
+    )
 
 
 def age_bucket(moment: float | None, now: float) -> int:
@@ -152,7 +164,7 @@ def age_bucket(moment: float | None, now: float) -> int:
     if moment is None:
         return _NO_TIME
     micros = int((now - moment) * 1e6 + 0.5)
-    return (micros * 1000).bit_length() - 1 if micros > 0 else _JUST_NOW
+    return (micros * 1000).bit_length() - 1 if micros > 0 else JUST_NOW
 
 
 def slow_start_batches(count: int, initial: int = 1) -> Iterator[int]:
@@ -185,7 +197,7 @@ def _classes(
     """The pods by what criteria 1 to 6 say of each, smallest key first to go."""
     ranks: dict[str, int] = {}
     classes: dict[_Key, list[P]] = {}
-    phases = _PHASES
+    phases = PHASES
     for pod in pods:
         node = pod.node or ""
         rank = ranks.get(node)
@@ -206,50 +218,6 @@ def _classes(
         else:
             found.append(pod)
     return classes
-
-
-def _ordered(pods: list[P], now: float) -> list[P]:
-    """One class in the order of criteria 6 to 8."""
-    pods.sort(key=_uid)
-    if len(pods) == 1 or not _needs_comparing(pods, now):
-        return pods
-    return sorted(
-        pods, key=functools.cmp_to_key(functools.partial(_compare_at, now=now))
-    )
-
-
-def _needs_comparing(pods: list[P], now: float) -> bool:
-    """Whether something other than the uid can decide between two of this class.
-
-    All are of one age bucket (if ready), so it is the uid wherever ready times differ,
-    and criteria 7 and 8 only among pods that share a ready time.
-    """
-    first: dict[float | None, tuple[int, int]] = {}
-    for pod in pods:
-        moment = pod.ready_at if pod.ready else None
-        inner = (pod.restarts, age_bucket(pod.created_at, now))
-        if first.setdefault(moment, inner) != inner:
-            return True
-    return False
-
-
-def _compare_at(one: PodView, other: PodView, *, now: float) -> int:
-    return compare(one, other, now=now)
-
-
-def _by_age(
-    one: PodView,
-    other: PodView,
-    one_at: float | None,
-    other_at: float | None,
-    now: float,
-) -> int:
-    difference = age_bucket(one_at, now) - age_bucket(other_at, now)
-    return difference or _by_uid(one, other)
-
-
-def _by_uid(one: PodView, other: PodView) -> int:
-    return (one.uid > other.uid) - (one.uid < other.uid)
 
 
 def _uid(pod: PodView) -> str:
