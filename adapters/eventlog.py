@@ -14,12 +14,14 @@
    refuses every further write: a sync that failed is never tried a second time.
 6. Every call blocks and may come from any thread; the shell calls it in one.
 
-The implementations are `sqlite_log`, `postgres_log` and `memory_log`; one contract
-suite holds for all three (`tests/adapters/test_eventlog_contract.py`).
+The implementations are `sqlite_log`, `postgres_log`, `memory_log`, and `archive_log`
+for a log whose beginning lies in an archive; one contract suite holds for all of them
+(`tests/adapters/test_eventlog_contract.py`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from domain import errors
@@ -208,8 +210,15 @@ def merge_tracking(tracking: Sequence[Tracking]) -> dict[str, int]:
     return merged
 
 
-def refused_rows(log: EventLog, rows: Sequence[Row]) -> errors.Conflict:
-    """Why a store has refused `rows`; to be asked after the append was undone."""
+def refused_rows(
+    log: EventLog,
+    rows: Sequence[Row],
+    archived: Mapping[str, int] = MappingProxyType({}),
+) -> errors.Conflict:
+    """Why a store has refused `rows`; to be asked after the append was undone.
+
+    `archived` are last versions of streams that the store no longer has.
+    """
     try:
         check_positions(rows, log.last_position())
         firsts = first_versions(rows)
@@ -217,7 +226,7 @@ def refused_rows(log: EventLog, rows: Sequence[Row]) -> errors.Conflict:
         return conflict
     for stream, version in firsts.items():
         newest = log.read_stream(stream, limit=1, descending=True)
-        current = newest[0].version if newest else 0
+        current = newest[0].version if newest else archived.get(stream, 0)
         if version != current + 1:
             return version_conflict(stream, version, current)
     raise AssertionError("the store has refused rows that continue it")

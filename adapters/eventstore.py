@@ -7,6 +7,11 @@
 | `postgresql://user@host/database` | PostgreSQL; every parameter that libpq knows |
 | `memory:` | this process, this handle; gone when it is closed |
 | `memory:name` | this process; handles that name it share it while one is open |
+| `archive:///folder` | an archive alone (archive.py), for reading only |
+
+A store whose beginning was taken out into an archive is read together with it
+(archive_log.py). Behind the URL of a store, `?archive=/folder` names the archive that
+has moved.
 """
 
 import pathlib
@@ -37,6 +42,7 @@ def open_log(
     it is damaged, or when the URL names nothing; `Transient` when the server cannot
     be reached or, for a reader, when no writer has created the log yet.
     """
+    url, folder = _without_archive(url)
     scheme, _, rest = url.partition(":")
     if scheme == "memory":
         store = _shared.setdefault(rest, memory_log.MemoryStore()) if rest else None
@@ -44,21 +50,42 @@ def open_log(
     # The drivers are imported where they are needed: a command that asks over the wire
     # should not pay for them at its start.
     if scheme == "sqlite":
-        from adapters import sqlite_log
+        from adapters import archive_log, sqlite_log
 
-        return sqlite_log.SQLiteLog(
+        file = sqlite_log.SQLiteLog(
             _path(url), read_only=read_only, check=check, check_versions=check_versions
         )
+        return archive_log.joined(file, folder, read_only=read_only)
     if scheme in ("postgresql", "postgres"):
-        from adapters import postgres_log
+        from adapters import archive_log, postgres_log
 
-        return postgres_log.PostgresLog(
+        database = postgres_log.PostgresLog(
             url, read_only=read_only, check_versions=check_versions
         )
+        return archive_log.joined(database, folder, read_only=read_only)
+    if scheme == "archive":
+        from adapters import archive_log
+
+        return archive_log.ArchivedLog(_path(url))
     raise errors.Permanent(
         f"{scheme!r} names no event store: use sqlite:///path/file.db, "
         "postgresql://user@host/database or memory:"
     )
+
+
+def _without_archive(url: str) -> tuple[str, str]:
+    """The URL without its parameter `archive`, and what that says."""
+    whole, mark, query = url.partition("?")
+    kept, folder = [], ""
+    for each in query.split("&"):
+        name, _, value = each.partition("=")
+        if name == "archive":
+            folder = urllib.parse.unquote(value)
+        else:
+            kept.append(each)
+    if mark and kept:
+        whole = f"{whole}?{'&'.join(kept)}"
+    return whole, folder
 
 
 def _path(url: str) -> pathlib.Path:

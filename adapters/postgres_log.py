@@ -23,7 +23,7 @@ import psycopg.rows
 import psycopg.sql
 from eventsourcing import persistence, postgres
 
-from adapters import eventlog, postgres_session
+from adapters import archive_marker, eventlog, postgres_session
 from adapters.eventlog import Row, Tracking
 from domain import errors
 from domain.seals import Seal, Stored
@@ -138,7 +138,7 @@ class _Recorder(postgres.PostgresProcessRecorder):
             self._create_table(cursor)
 
 
-class PostgresLog:
+class PostgresLog(archive_marker.PostgresRemoving):
     """A handle on the log in the database at `url`; satisfies `eventlog.EventLog`."""
 
     def __init__(
@@ -173,6 +173,7 @@ class PostgresLog:
             if read_only:
                 connection.close()
             self._known = self.last_position()
+            self._has_archive = self.archived() is not None
             undo.pop_all()
 
     def append(
@@ -191,7 +192,8 @@ class PostgresLog:
             with self._writing() as connection:
                 self._stage(connection, rows, firsts, merged, seals)
         except _VersionsRefused:
-            raise eventlog.refused_rows(self, rows) from None
+            archived = archive_marker.versions_of(self, rows)
+            raise eventlog.refused_rows(self, rows, archived) from None
         if rows:
             self._known = rows[-1].position
 
@@ -338,7 +340,12 @@ class PostgresLog:
         seals: Sequence[Seal],
     ) -> None:
         """Everything of one append but its commit; raises when that must not come."""
-        later = [stream for stream, version in firsts.items() if version != 1]
+        later = [
+            stream
+            for stream, version in firsts.items()
+            if version != 1 or self._has_archive
+        ]
+        select = archive_marker.SELECT_REFUSED if self._has_archive else SELECT_REFUSED
         refused = tracked = None
         last = connection.cursor()
         with connection.pipeline():
@@ -346,7 +353,7 @@ class PostgresLog:
             last.execute(SELECT_LAST)
             if later and self._check_versions:
                 versions = [firsts[stream] for stream in later]
-                refused = connection.execute(SELECT_REFUSED, (later, versions))
+                refused = connection.execute(select, (later, versions))
             if rows:
                 connection.execute(
                     INSERT_ROWS, list(map(list, zip(*rows, strict=True)))

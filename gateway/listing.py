@@ -12,12 +12,14 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from domain import labels, queries
+from domain import labels, names, plain, queries
 from domain.errors import Rejected, not_found
 from domain.labels import LabelSelector
+from domain.plain import PlainObject
 from gateway import selection
 from gateway.selection import Fields, Selectable
 from gateway.views import deployments, happenings, nodes, pods, replicasets
+from gateway.views import plain as plain_views
 from gateway.views.scene import JSON, Scene
 
 PAGE_MAX: Final = 5_000
@@ -45,7 +47,7 @@ class Source(NamedTuple, Generic[T]):
 
 def key_of(kind: str, namespace: str, name: str) -> str:
     """The key of an object; that of a node has no namespace, whatever was asked."""
-    return f"node/{name}" if kind == "node" else f"{kind}/{namespace}/{name}"
+    return names.key(kind, namespace, name)
 
 
 def answer(at: Scene, asked: queries.GetQuery, bytes_max: int) -> queries.GetAnswer:
@@ -65,6 +67,8 @@ def answer(at: Scene, asked: queries.GetQuery, bytes_max: int) -> queries.GetAns
             return _answer(at, asked, NODES, bytes_max)
         case "event":
             return _answer(at, asked, EVENTS, bytes_max)
+        case _:
+            return _answer(at, asked, PLAIN[asked.kind], bytes_max)
 
 
 def _answer(
@@ -130,7 +134,7 @@ class _Page:
 
 
 def _one(at: Scene, asked: queries.GetQuery, source: Source[T]) -> T:
-    if not asked.namespace and asked.kind != "node":
+    if not asked.namespace and asked.kind not in names.CLUSTER_KINDS:
         text = "a resource cannot be retrieved by name across all namespaces"
         raise Rejected("BadRequest", f"namespace: {text}")
     held = source.find(at, asked.namespace, asked.name)
@@ -157,7 +161,9 @@ def _picks(
     terms = selection.parse(asked.field_selector)
     fields = selection.predicate(terms, source.fields, asked.kind)
     everything = labels.is_empty(selector)
-    namespace, key = asked.namespace if asked.kind != "node" else "", source.key
+    namespace, key = asked.namespace, source.key
+    if asked.kind in names.CLUSTER_KINDS:
+        namespace = ""
 
     def picks(held: T) -> bool:
         return (
@@ -257,3 +263,23 @@ EVENTS: Final = Source(
     cells=happenings.cells,
     document=happenings.document,
 )
+
+
+def _plain(kind: str) -> Source[PlainObject]:
+    return Source(
+        resource=plain.KINDS[kind][0],
+        fields=selection.SECRET if kind == "secret" else selection.PLAIN,
+        columns=plain_views.COLUMNS[kind],
+        all=lambda at: at.cluster.plain.of(kind),
+        find=lambda at, namespace, name: at.cluster.plain.objects.get(
+            names.key(kind, namespace, name)
+        ),
+        key=lambda held: (held.namespace, held.name),
+        labels=lambda _at, held: held.labels,
+        cells=plain_views.cells,
+        document=plain_views.document,
+    )
+
+
+PLAIN: Final = {kind: _plain(kind) for kind in plain.KINDS}
+"""The plain kinds, by their token."""

@@ -14,15 +14,19 @@ import logging
 import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Final, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from adapters import eventstore, nats_service, nats_wire
+from adapters import collector, eventstore, nats_service, nats_wire
 from adapters.eventlog import EventLog
 from domain import errors
 from gateway.reader import PAGE_ROWS, POLL_SECONDS, Reader
 from gateway.service import WAIT_SECONDS, Service
+
+if TYPE_CHECKING:
+    from gateway.kube import api_server
 
 CONNECTION_NAME: Final = "rollbook-api"
 WATCH_SECONDS: Final = 0.5
@@ -45,6 +49,11 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     poll_seconds: float = POLL_SECONDS
     wait_seconds: float = WAIT_SECONDS
     page_rows: int = PAGE_ROWS
+    listen: str = "127.0.0.1"
+    api_port: int = 0
+    """The port of the Kubernetes API; 0 serves none."""
+    tls_folder: Path | None = None
+    """Where the certificates lie; those that are missing are made."""
 
     def __repr__(self) -> str:
         return f"ApiSettings({self.user} at {self.nats_url})"  # never the secret
@@ -87,6 +96,9 @@ async def _serve(
     async with contextlib.AsyncExitStack() as undo:
         reader = Reader(await _opened(settings), page_rows=settings.page_rows)
         undo.push_async_callback(reader.close)
+        api = None
+        if settings.api_port:
+            api = await _kubernetes_api(settings, reader, undo)
         await _first_fold(reader)
         service = Service(reader, wait_seconds=settings.wait_seconds)
         undo.callback(service.past.close)
@@ -102,14 +114,40 @@ async def _serve(
             client, service.verbs, service.answer, settings.version
         )
         undo.push_async_callback(endpoints.close)
-        _log.info("answering at position %d", reader.position)
-        if ready is not None:
-            ready()
-        await _until_one_ends(
+        parts = [
             reader.follow(settings.poll_seconds),
             service.past.follow(),
             _watch(client, reader, progress),
-        )
+        ]
+        if api is not None:
+            api.open(service.past)
+            parts.append(api.follow())
+        _log.info("answering at position %d", reader.position)
+        if ready is not None:
+            ready()
+        await _until_one_ends(*parts)
+
+
+async def _kubernetes_api(
+    settings: ApiSettings, reader: Reader, undo: contextlib.AsyncExitStack
+) -> "api_server.ApiServer":
+    """Afterwards the port is open; it says that it is not ready yet."""
+    from gateway.kube import api_server
+
+    assert settings.tls_folder is not None, "a port is served with certificates"
+    api = api_server.ApiServer(
+        reader,
+        api_server.Settings(
+            nats_url=settings.nats_url,
+            listen=settings.listen,
+            port=settings.api_port,
+            tls_folder=settings.tls_folder,
+            version=settings.version,
+        ),
+    )
+    undo.push_async_callback(api.stop)
+    await api.start()
+    return api
 
 
 async def _opened(settings: ApiSettings) -> EventLog:
@@ -143,8 +181,7 @@ async def _first_fold(reader: Reader) -> None:
         await _patiently(reader.catch_up)
     finally:
         gc.enable()
-    gc.collect()
-    gc.freeze()
+    collector.settle()
 
 
 async def _watch(

@@ -244,6 +244,11 @@ class Past:
                 pass  # it is asked again
             await asyncio.sleep(seconds)
 
+    async def index(self) -> None:
+        """Afterwards the index of families is that of the whole log."""
+        last = await self._in(self._index, self._log.last_position)
+        await self._in(self._index, self._families.catch_up, self._log, last)
+
     def _pause(self, took: float) -> None:
         if self._closed:
             raise errors.Transient("the past is closed")

@@ -188,6 +188,8 @@ def part(
     gathered = _Gathered(log, position)
     kind, _, name = key.partition("/")
     gathered.take([key])
+    if kind == "namespace":
+        gathered.take(["cluster/rollbook"])  # with it the first ones were there
     if kind == "deployment":
         mine = families.replicasets_of(key)
         gathered.take(mine)

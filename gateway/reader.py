@@ -24,7 +24,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -32,10 +32,12 @@ from adapters.eventlog import EventLog, Row
 from domain import catalogue, command, errors, names
 from domain.catalogue import Unreadable
 from domain.events import Recorded
+from domain.pod import Pod
 from domain.protocol import Answer, Pulse
 from projections import nearest, snapshots
 from projections.cluster import Cluster
 from projections.happenings import Happenings
+from projections.managed import ENDS, ManagedFields
 
 PAGE_ROWS: Final = 2_000
 POLL_SECONDS: Final = 1.0
@@ -46,6 +48,24 @@ T = TypeVar("T")
 Item = Recorded | Unreadable
 _PULSE: Final = msgspec.json.Decoder(Pulse)
 _log = logging.getLogger(__name__)
+
+
+class Observer(Protocol):
+    """Who follows the fold; nothing that it does may raise."""
+
+    def start(self, position: int) -> None:
+        """Another state, at the end of a step: what was told before is void."""
+
+    def before(self, recorded: Recorded, cluster: Cluster) -> None:
+        """The event is about to be folded."""
+
+    def after(
+        self, recorded: Recorded, before_pod: Pod | None, at: Cluster, told: Happenings
+    ) -> None:
+        """The event is folded; `before_pod` is its pod as it was."""
+
+    def step_ended(self, cluster: Cluster, happenings: Happenings) -> None:
+        """All events of the step are folded, and the state is settled."""
 
 
 class _Saved(NamedTuple):
@@ -87,11 +107,14 @@ class Reader:
         """What the writer has refused or dropped since its start."""
         self.restarts = 0
         """How often the log had gone back (rule 5)."""
+        self.observer: Observer | None = None
+        """Is told of each event and each step that is folded from now on."""
         self._begin()
 
     def _begin(self) -> None:
         self.cluster = Cluster()
         self.happenings = Happenings()
+        self.managed = ManagedFields()
         self.unreadable: deque[Unreadable] = deque(maxlen=UNREADABLE_KEPT)
         self.unreadable_count = 0
         self._answers: dict[str, Answer] = {}
@@ -205,6 +228,8 @@ class Reader:
                 )
                 self._begin()
                 self.restarts += 1
+                if self.observer is not None:
+                    self.observer.start(0)
             self.committed = last
             if self._started:
                 await self._fold_up_to(last)
@@ -222,6 +247,7 @@ class Reader:
         if found.cluster is not None:
             rest = snapshots.decode_rest(found.data)
             self.cluster, self.happenings = found.cluster, rest.happenings
+            self.managed = rest.managed
             self.unreadable.extend(rest.set_aside)
             self.unreadable_count = self.cluster.unreadable
             self._cut_at = self.position
@@ -263,6 +289,7 @@ class Reader:
         """Afterwards these whole steps are folded and settled; nothing is raised."""
         cluster, evolve = self.cluster, self.happenings.evolve
         fold = cluster.fold
+        observer = self.observer
         for item in items:
             if isinstance(item, Unreadable):
                 self._set_aside(item)
@@ -271,7 +298,13 @@ class Reader:
                 if item.timestamp != cluster.timestamp:
                     self._settle()
                     cluster.timestamp = item.timestamp
-                evolve(item, fold(item), cluster)
+                if observer is None:
+                    evolve(item, fold(item), cluster)
+                else:
+                    observer.before(item, cluster)
+                    was = fold(item)
+                    evolve(item, was, cluster)
+                    observer.after(item, was, cluster, self.happenings)
             except Exception as error:  # an alarm, never the end of the fold (rule 3)
                 why = f"{type(error).__name__}: {error}"
                 self._spoilt = True
@@ -281,6 +314,9 @@ class Reader:
                 continue
             if item.stream.startswith("command/"):
                 self._remember(item)
+                self.managed.evolve(item)
+            elif type(item.event) in ENDS:
+                self.managed.evolve(item)
         self._settle()
         self._release()
 
@@ -289,6 +325,8 @@ class Reader:
             self.cluster.settle()
         except Exception:  # what earlier events that were set aside left behind
             _log.exception("conditions at %d are not certain", self.position)
+        if self.observer is not None:
+            self.observer.step_ended(self.cluster, self.happenings)
 
     def _set_aside(self, item: Unreadable) -> None:
         """Rule 3: its place is passed, whatever of it was folded before it failed."""
@@ -333,7 +371,9 @@ class Reader:
             )
         ):
             return
-        made = snapshots.cut(self.cluster, self.happenings, self.unreadable)
+        made = snapshots.cut(
+            self.cluster, self.happenings, self.unreadable, self.managed
+        )
         self._cut_at, self._cut_when = at, time.monotonic()
         self._saving = asyncio.get_running_loop().run_in_executor(
             self._saver, _save, self._source, made, self._closing

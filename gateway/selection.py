@@ -10,12 +10,13 @@ from typing import Final, NamedTuple, TypeVar
 from domain.deployment import Deployment
 from domain.errors import Rejected
 from domain.node import Node
+from domain.plain import PlainObject
 from domain.pod import Pod
 from domain.replicaset import ReplicaSet
 from gateway.views import happenings
 from projections.happenings import Happening
 
-Selectable = Deployment | ReplicaSet | Pod | Node | Happening
+Selectable = Deployment | ReplicaSet | Pod | Node | Happening | PlainObject
 T = TypeVar("T", bound=Selectable)
 Fields = dict[str, Callable[[T], str]]
 
@@ -45,6 +46,14 @@ POD: Final[Fields[Pod]] = {
 NODE: Final[Fields[Node]] = {
     "metadata.name": lambda held: held.name,
     "spec.unschedulable": lambda held: "true" if held.cordoned else "false",
+}
+PLAIN: Final[Fields[PlainObject]] = {
+    "metadata.name": lambda held: held.name,
+    "metadata.namespace": lambda held: held.namespace,
+}
+SECRET: Final[Fields[PlainObject]] = {
+    **PLAIN,
+    "type": lambda held: str(held.content.get("type", "")),
 }
 EVENT: Final[Fields[Happening]] = {
     "metadata.name": lambda held: held.event_name,

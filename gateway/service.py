@@ -209,14 +209,19 @@ class Service:
 
     async def _why(self, asked: queries.WhyQuery) -> queries.WhyAnswer:
         answering.check(asked)
-        scene = await self._scene_at(asked.at)
-        position, now = scene.cluster.position, scene.now
-        seen = waiting.look(scene, asked.stream)
+        seen = None
+        if asked.stream or asked.at is None:
+            scene = await self._scene_at(asked.at, asked.stream)
+            position, now = scene.cluster.position, scene.now
+            seen = waiting.look(scene, asked.stream)
+        else:  # an event needs no state around it
+            position, now = await self.past.locate(asked.at, self._now())
         found = await self._reader.ask(
             lambda log: answering.answer(log, asked, seen, position=position, now=now)
         )
         if found is None:
-            raise suggesting.unknown(scene, asked.stream)
+            # Other names are suggested, so all that was there must be known.
+            raise suggesting.unknown(await self._scene_at(asked.at), asked.stream)
         return found
 
     async def _diff(self, asked: queries.DiffQuery) -> queries.DiffAnswer:
@@ -270,7 +275,7 @@ _OF_THE_PAST: Final = (
 
 def _described(at: Scene, asked: queries.DescribeQuery) -> str:
     desired, actual = at.cluster.desired, at.cluster.actual
-    key = f"{asked.kind}/{asked.namespace}/{asked.name}"
+    key = listing.key_of(asked.kind, asked.namespace, asked.name)
     match asked.kind:
         case "deployment":
             if (owner := desired.deployments.get(key)) is not None:
@@ -286,6 +291,9 @@ def _described(at: Scene, asked: queries.DescribeQuery) -> str:
                 return described_nodes.of_node(at, use.node)
         case "event":
             raise Rejected("BadRequest", "kind: events are listed, not described")
+        case _:
+            if (kept := at.cluster.plain.objects.get(key)) is not None:
+                return described.of_plain(kept)
     raise not_found(_RESOURCES[asked.kind], asked.name)
 
 
@@ -294,4 +302,5 @@ _RESOURCES: Final = {
     "replicaset": listing.REPLICASETS.resource,
     "pod": listing.PODS.resource,
     "node": listing.NODES.resource,
+    **{kind: source.resource for kind, source in listing.PLAIN.items()},
 }

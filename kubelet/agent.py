@@ -6,7 +6,9 @@
    or is gone is never started again, however late or often a message says so. Told
    again with another template it is changed in its place.
 3. Level-triggered: a report carries the full status of each pod that changed, and what
-   control has not confirmed is sent again, after 1 s, doubling to 10 s.
+   control has not confirmed is sent again, after 1 s, doubling to 60 s. So is a sync
+   that is not answered, each node at moments of its own: a control that is late must
+   not be made later by all its nodes asking again at once.
 4. Assignments chain by position. A gap, another incarnation or a `resync` makes the
    agent ask for the full list; until it comes the last known assignment is obeyed.
 5. After each sync a full report is owed, and it stays owed until it is confirmed.
@@ -16,6 +18,7 @@ The other reader of these messages is workers/intake.py; the structs are in
 domain/protocol.py.
 """
 
+import zlib
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final
@@ -28,7 +31,11 @@ from kubelet import reporting
 HEARTBEAT: Final = 10.0
 REPORT_INTERVAL: Final = 0.1
 RETRY_FIRST: Final = 1.0
-RETRY_LIMIT: Final = 10.0
+RETRY_LIMIT: Final = 60.0
+ABSENT_LIMIT: Final = 10.0
+"""The longest wait while there is no control at all: that asks nothing of anybody."""
+JITTER: Final = 0.25
+"""Syncs are repeated up to so much later than the doubling says, by the boot id."""
 NEVER: Final = float("inf")
 
 GONE_MAX: Final = 20_000
@@ -94,6 +101,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     report_interval: float = REPORT_INTERVAL
     retry_first: float = RETRY_FIRST
     retry_limit: float = RETRY_LIMIT
+    absent_limit: float = ABSENT_LIMIT
     orphan_grace: float = 30.0
     """For pods that run and that control no longer knows."""
 
@@ -127,6 +135,7 @@ class Agent:
         self._sync_due = NEVER
         self._sync_delay = self.settings.retry_first
         self._sync_sent_at = -NEVER
+        self._spread = 1 + JITTER * (zlib.crc32(boot_id.encode()) % 1024) / 1024
         self._woken_for = NEVER
 
     # --- what others may ask -------------------------------------------------------
@@ -173,9 +182,16 @@ class Agent:
         return self._finish(now, [])
 
     def on_sync_failed(self, now: float, attempt: int, error: str = "") -> list[Effect]:
-        """No answer, or an answer that names an error: ask again a little later."""
+        """No answer, or an answer that names an error: ask again a little later.
+
+        That it fails at once says that there is nobody to ask, or somebody who is not
+        late: then the next try is never far away.
+        """
         if attempt == self._sync_attempt and self._sync_wanted:
             self.counters["sync refused" if error else "sync unanswered"] += 1
+            if now - self._sync_sent_at < self.settings.retry_first:
+                soon = self._sync_sent_at + self.settings.absent_limit * self._spread
+                self._sync_due = min(self._sync_due, max(soon, now))
         return self._finish(now, [])
 
     def on_sync_reply(
@@ -224,6 +240,10 @@ class Agent:
         other = assignment.incarnation != self.incarnation
         if assignment.resync:
             self.counters["resync"] += 1
+            if assignment.to_position < 0:
+                # Control has just come: what it did not answer before is no sign.
+                self._sync_delay = self.settings.retry_first
+                self._sync_due = self._sync_soonest(now)
             self._want_sync(now)
         elif not self._sync_wanted or not (other or self._is_gap(assignment)):
             self._follow(now, assignment, effects)
@@ -394,8 +414,11 @@ class Agent:
             self._sync_delay = self.settings.retry_first
             self._sync_due = now
         elif not self._sync_wanted:
-            self._sync_due = max(now, self._sync_sent_at + self.settings.retry_first)
+            self._sync_due = self._sync_soonest(now)
         self._sync_wanted = True
+
+    def _sync_soonest(self, now: float) -> float:
+        return max(now, self._sync_sent_at + self.settings.retry_first)
 
     def _finish(self, now: float, effects: list[Effect]) -> list[Effect]:
         """Adds what is due `now` and, if it changed, when to wake next."""
@@ -419,7 +442,7 @@ class Agent:
         self._sync_attempt += 1
         self._sync_position = self.position
         self._sync_sent_at = now
-        self._sync_due = now + self._sync_delay
+        self._sync_due = now + self._sync_delay * self._spread
         self._sync_delay = min(self._sync_delay * 2, self.settings.retry_limit)
         request = protocol.SyncRequest(boot_id=self.boot_id, node=self._reporter.node)
         return SendSync(self._sync_attempt, request)

@@ -3,7 +3,8 @@
 1. The first failure does not wait; it arms a back-off of `INITIAL` seconds.
 2. Each further failure waits the armed time, counted from the moment of the failure;
    the next attempt doubles it, up to `cap`.
-3. A failure more than `2 * cap` after the back-off was last advanced starts afresh.
+3. A failure more than `FORGIVEN` after the back-off was last advanced starts afresh,
+   whatever `cap` is.
 
 Image pulls use the same numbers, with rule 1 read as: the first failed pull waits
 `INITIAL` (there is no attempt that is free).
@@ -13,6 +14,7 @@ from typing import Final
 
 INITIAL: Final = 10.0
 CAP: Final = 300.0
+FORGIVEN: Final = 600.0
 
 
 class Backoff:
@@ -27,13 +29,13 @@ class Backoff:
 
     def ready_at(self, failed_at: float) -> float:
         """When an attempt may be made after a failure at `failed_at`."""
-        if not self.delay or failed_at - self._advanced_at > 2 * self.cap:
+        if not self.delay or failed_at - self._advanced_at > FORGIVEN:
             return failed_at
         return failed_at + self.delay
 
     def advance(self, now: float, *, failed_at: float) -> None:
         """An attempt is made `now`: the wait after the next failure is longer."""
-        expired = failed_at - self._advanced_at > 2 * self.cap
+        expired = failed_at - self._advanced_at > FORGIVEN
         if not self.delay or expired:
             self.delay = min(INITIAL, self.cap)
         else:

@@ -19,12 +19,14 @@ from typing import Final, Literal
 
 import msgspec
 
-from adapters import nats_wire
+from adapters import collector, nats_wire
 from adapters.nats_wire import Msg
 from domain import errors, podspec, protocol
 from kubelet import agent, hollow_runtime, lifecycle, logs_service, node, runtime
 
-SYNC_TIMEOUT: Final = 5.0
+SYNC_TIMEOUT: Final = 60.0
+"""As long as the longest wait before the next try (agent.RETRY_LIMIT): the answer of a
+control that is late is still the answer, as long as nothing newer was asked."""
 WATCH_SECONDS: Final = 0.2
 PAYLOAD_SLACK: Final = 4096
 FLUSH_EVERY: Final = 16
@@ -173,6 +175,7 @@ class Kubelet:
     async def _tell_ready(self, ready: Callable[[], None]) -> None:
         for each in self.nodes.values():
             await each.synced.wait()
+        collector.settle()
         ready()
 
     async def _connect(self, user: str, secret: str) -> "_Link":

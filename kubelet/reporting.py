@@ -118,7 +118,9 @@ class Reporter:
             self._node_sent = 0
         for uid in flight[1]:
             self._confirm_pod(uid, sequence)
-        self._delay = self._first
+        # A control that answers after three seconds is not asked again after one.
+        took = now - flight[0]
+        self._delay = min(max(self._first, 2 * took), self._limit)
         self._plan(now)
 
     def look_back(self, now: float) -> None:

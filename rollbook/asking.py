@@ -11,11 +11,11 @@ from typing import Unpack
 
 import msgspec
 
-from domain import command, deployment, names, node, pod, podspec, replicaset
+from domain import command, deployment, names, node, plain, pod, podspec, replicaset
 from domain.errors import Rejected
 from domain.protocol import Answer
 from rollbook import conditions
-from rollbook.references import NODE, POD, REPLICASET
+from rollbook.references import NODE, PLAIN, POD, REPLICASET
 from rollbook.session import Manifest, Propagation, Said, Session, Target
 
 
@@ -164,6 +164,8 @@ class Commands(Session):
             body = pod.DeletePod(grace=grace, uid=uid)
         elif reference.kind == NODE:
             body = node.DeleteNode()
+        elif reference.kind in PLAIN:
+            body = plain.DeleteObject(uid=uid)
         return await self.command("delete", reference, body, **said)
 
     async def evict(

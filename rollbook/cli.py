@@ -39,13 +39,10 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "events": ("rollbook.commands.events", "List what happened, in order of time"),
     "log": ("rollbook.commands.log", "Print the events of the log themselves"),
     "diff": ("rollbook.commands.diff", "Show what differs between two moments"),
-    "what-if": (
-        "rollbook.commands.what_if",
-        "Simulate a rollout of the past with another spec",
-    ),
     "why": ("rollbook.commands.why", "Tell why an object is as it is, or is gone"),
     "verify": ("rollbook.commands.verify", "Examine the log: is it what was written?"),
-    "replay": ("rollbook.commands.replay", "Watch it happen again"),
+    "archive": ("rollbook.commands.archive", "Keep the log in compressed files"),
+    "replay": ("rollbook.commands.replay", "Watch it happen again, or otherwise"),
     "status": ("rollbook.commands.status", "Show whether all is well"),
     "context": ("rollbook.commands.status", "Show which cluster this talks to"),
     "version": ("rollbook.commands.status", "Print the version"),
@@ -61,13 +58,13 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Objects": ("get", "describe", "create", "apply", "delete"),
     "Changes": ("scale", "set", "annotate", "label", "rollout"),
     "Pods and nodes": ("logs", "wait", "cordon", "uncordon", "taint", "drain"),
-    "History": ("events", "log", "diff", "why", "replay", "what-if", "verify"),
+    "History": ("events", "log", "diff", "why", "replay", "verify", "archive"),
     "The system": ("up", "status", "bench", "context", "version", "completion"),
     "Its processes": ("control", "api", "kubelet", "setup"),
 }
 
 _INTERRUPTED_EXIT: Final = 130
-_ATTRIBUTES: Final = {"set": "set_", "what-if": "command"}
+_ATTRIBUTES: Final = {"set": "set_"}
 
 
 class Told(click.ClickException):

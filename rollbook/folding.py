@@ -7,17 +7,28 @@
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from adapters.eventlog import EventLog
 from domain import catalogue
+from domain.events import Recorded
 from domain.seals import Stored
 from projections import digests, snapshots
 from projections.cluster import Cluster
 from rollbook.verdicts import Check, Verdict
 
 PAGE: Final = 2_000
+
+
+def leading(rows: Sequence[Stored], after: int) -> Sequence[Stored]:
+    """The rows behind position `after` up to the first gap."""
+    if rows and rows[-1][0] == after + len(rows):
+        return rows
+    count = 0
+    while count < len(rows) and rows[count][0] == after + count + 1:
+        count += 1
+    return rows[:count]
 
 
 class Folding:
@@ -41,8 +52,7 @@ class Folding:
         if self.given_up:
             return
         began = time.perf_counter()
-        for row in rows:
-            self._fold(row)
+        self._fold(rows)
         self.seconds += time.perf_counter() - began
 
     def give_up(self, why: str) -> None:
@@ -51,14 +61,23 @@ class Folding:
         for check in self.checks:
             check.skipped = why
 
-    def up_to(self, log: EventLog, position: int) -> None:
+    def up_to(
+        self,
+        log: EventLog,
+        position: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
         """Afterwards the log is folded up to `position`, as far as it goes."""
         while self.cluster.position < position and not self.given_up:
             after = self.cluster.position
             rows = log.scan(after, min(PAGE, position - after))
-            if not rows or rows[0][0] != after + 1:
+            dense = leading(rows, after)
+            if dense:
+                self.page(dense)
+            if len(dense) < min(PAGE, position - after):
                 return
-            self.page(rows)
+            if progress is not None:
+                progress(self.cluster.position, position)
 
     def digest(self) -> str:
         """The digest of what is folded; its last event must end a step."""
@@ -83,28 +102,36 @@ class Folding:
             self.live.verdict(at),
         ]
 
-    def _fold(self, row: Stored) -> None:
+    def _fold(self, rows: Sequence[Stored]) -> None:
+        """The hottest loop of an examination: what is good is not looked at twice."""
         cluster = self.cluster
+        decode, fold = catalogue.decode, cluster.fold
+        desired, actual, plain = cluster.desired, cluster.actual, cluster.plain
+        for row in rows:
+            recorded: Recorded | None = None
+            try:
+                recorded = decode(*row)
+                fold(recorded)
+            except Exception as error:  # see _failed: altered events may do anything
+                self._failed(row, recorded, error)
+                continue
+            aside = desired.set_aside + actual.set_aside + plain.set_aside
+            if aside != self._set_aside:
+                self._set_aside = aside
+                name = type(recorded.event).__name__
+                text = f"position {row[0]}: {name} cannot happen to {row[1]} as it is"
+                self.legal.find(row[0], row[0], text)
+
+    def _failed(self, row: Stored, recorded: Recorded | None, error: Exception) -> None:
+        """`Permanent`, or what bad data makes of an upcast or of a fold."""
         position = row[0]
-        try:
-            recorded = catalogue.decode(*row)
-        except Exception as error:  # Permanent, or what bad data makes of an upcast
+        if recorded is None:
             self.readable.find(position, position, str(error))
             self._pass(row)
             return
-        try:
-            cluster.fold(recorded)
-        except Exception as error:  # a fold of altered events may end in anything
-            text = f"position {position} cannot be folded: {error!r}"
-            self.legal.find(position, position, text)
-            cluster.position = max(cluster.position, position)
-            return
-        aside = cluster.desired.set_aside + cluster.actual.set_aside
-        if aside != self._set_aside:
-            self._set_aside = aside
-            name = type(recorded.event).__name__
-            text = f"position {position}: {name} cannot happen to {row[1]} as it is"
-            self.legal.find(position, position, text)
+        text = f"position {position} cannot be folded: {error!r}"
+        self.legal.find(position, position, text)
+        self.cluster.position = max(self.cluster.position, position)
 
     def _pass(self, row: Stored) -> None:
         try:

@@ -49,6 +49,7 @@ class UpOptions(Options, frozen=True, kw_only=True):
     nats_port: int | None = None
     """None is the standard port if it is free, else a free one."""
     api_port: int | None = None
+    """None is the standard port if it is free, else a free one."""
     keep_pods: bool = False
     images: Path | None = None
     """None is the catalogue that comes along."""
@@ -76,6 +77,7 @@ class ApiOptions(Options, frozen=True, kw_only=True):
     store: str = ""
     listen: str = "127.0.0.1"
     api_port: int | None = None
+    """None serves no Kubernetes API."""
 
 
 class KubeletOptions(Options, frozen=True, kw_only=True):

@@ -72,6 +72,10 @@ def run_api(options: ApiOptions) -> None:
         user=context.user,
         secret=context.secret,
         store_url=options.store or context.store_url,
+        version=version(),
+        listen=options.listen,
+        api_port=options.api_port or 0,
+        tls_folder=_data_folder(options.context, context) / "tls",
     )
     life = _Life("api", options.context)
     _serve(

@@ -3,7 +3,7 @@
 1. A kind has many spellings, as in kubectl: `deployment`, `deployments`, `deploy`,
    `deployment.apps`, `deployments.v1.apps`, in any case.
 2. An object is `TYPE/NAME` or `TYPE NAME…`; the two forms do not mix (spec 6.1).
-3. A node has no namespace; everything else is in one.
+3. A node has no namespace, nor has a namespace; everything else is in one.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,25 @@ POD: Final = Kind("pod", "Pod", "pods", "po")
 NODE: Final = Kind("node", "Node", "nodes", "no", namespaced=False)
 EVENT: Final = Kind("event", "Event", "events", "ev")
 
-KINDS: Final = (DEPLOYMENT, REPLICASET, POD, NODE, EVENT)
+CONFIGMAP: Final = Kind("configmap", "ConfigMap", "configmaps", "cm")
+SECRET: Final = Kind("secret", "Secret", "secrets", "")
+SERVICEACCOUNT: Final = Kind(
+    "serviceaccount", "ServiceAccount", "serviceaccounts", "sa"
+)
+LEASE: Final = Kind("lease", "Lease", "leases", "", "coordination.k8s.io")
+NAMESPACE: Final = Kind("namespace", "Namespace", "namespaces", "ns", namespaced=False)
+AUTOSCALER: Final = Kind(
+    "horizontalpodautoscaler",
+    "HorizontalPodAutoscaler",
+    "horizontalpodautoscalers",
+    "hpa",
+    "autoscaling",
+    "v2",
+)
+
+PLAIN: Final = (CONFIGMAP, SECRET, SERVICEACCOUNT, LEASE, NAMESPACE, AUTOSCALER)
+"""The kinds that are kept and shown, and run nothing."""
+KINDS: Final = (DEPLOYMENT, REPLICASET, POD, NODE, EVENT, *PLAIN)
 ALL: Final = (POD, DEPLOYMENT, REPLICASET)
 """What the type `all` stands for, in kubectl's order."""
 
@@ -153,7 +171,7 @@ def parse_selection(words: Sequence[str], namespace: str) -> Selection:
 def _spellings() -> dict[str, Kind]:
     spellings: dict[str, Kind] = {}
     for kind in KINDS:
-        for word in (kind.name, kind.plural, kind.short):
+        for word in filter(None, (kind.name, kind.plural, kind.short)):
             spellings[word] = kind
         for word in (kind.name, kind.plural):
             if kind.group:

@@ -21,6 +21,7 @@ from rollbook import telling
 
 MARKS: Final = "● ready  ◐ starting  ○ pending  ✕ ending  ✔ through  ! failed"
 MARKS_MAX: Final = 60
+_NOBODYS: Final = "pods that nobody owns"
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,10 +34,13 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Replay:
-    """Folds rows in order, and draws what `watched` (a stream, or "") is about."""
+    """Folds rows in order, and draws what `watched` (a stream, or "") is about.
 
-    def __init__(self, watched: str = "") -> None:
-        self.cluster = Cluster()
+    `begun` is the state to go on from; without one the rows begin with the first.
+    """
+
+    def __init__(self, watched: str = "", begun: Cluster | None = None) -> None:
+        self.cluster = begun or Cluster()
         self._watched = watched
         self._teller = telling.Teller()
         self._words: list[str] = []
@@ -82,7 +86,7 @@ class Replay:
                 yield _row(held, mine, width)
         loose = [actual.pods[key] for key in actual.loose if self._concerns(key)]
         if loose:
-            yield f"{'':<{width}}  {_marks(loose)}  pods that nobody owns"
+            yield f"{'':<{width}}  {_marks(loose)}  {_NOBODYS}"
 
     def _concerns(self, stream: str) -> bool:
         watched = self._watched

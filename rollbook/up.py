@@ -23,8 +23,8 @@ from typing import Final
 import click
 
 from adapters import nats_configuration, nats_wire, parentage
-from adapters.context import Context, write_context
-from adapters.nats_server import EmbeddedServer
+from adapters.context import Context, load_context, write_context
+from adapters.nats_server import EmbeddedServer, free_port
 from domain.errors import Permanent
 from rollbook.options import SetupOptions, UpOptions
 from rollbook.processes import role_context
@@ -37,6 +37,9 @@ PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 STABLE_SECONDS: Final = 1.0
 """A process that worked this long after it was ready starts with the first pause."""
 NATS: Final = "nats"
+LISTEN: Final = "127.0.0.1"
+API_PORT: Final = 6443
+KUBECONFIG: Final = "kubeconfig"
 
 
 def run(options: UpOptions) -> None:
@@ -169,6 +172,7 @@ class _Supervisor:
         self._data = data
         self._store = options.store or f"sqlite://{data}/rollbook.db"
         self._server: EmbeddedServer | None = None
+        self._api_port = options.api_port or free_port(API_PORT)
         self._children: list[_Child] = []
         self._stop = asyncio.Event()
 
@@ -178,6 +182,7 @@ class _Supervisor:
             loop.add_signal_handler(number, self._stop.set)
         try:
             url = await self._broker()
+            self._kubeconfig()
             self._make_children()
             if await self._start_all():
                 self._note_processes()
@@ -220,6 +225,7 @@ class _Supervisor:
                 user=login,
                 secret=credential.secret,
                 store_url=self._store if login in ("control", "api") else "",
+                api_address=f"{LISTEN}:{self._api_port}" if login == USER else "",
                 data_folder=str(self._data),
             )
             path = role_context(self._data, login)
@@ -227,6 +233,21 @@ class _Supervisor:
                 path = self._data / "context.toml"
             write_context(path, context)
         return server.url
+
+    def _kubeconfig(self) -> None:
+        """Afterwards `kubectl` can log in as the user of `context.toml`."""
+        from adapters import certificates
+        from gateway.kube import kubeconfig
+
+        files = certificates.prepare(self._data / "tls", kubeconfig.hosts(LISTEN))
+        context = load_context(str(self._data / "context.toml"), {})
+        kubeconfig.write(
+            self._data / KUBECONFIG,
+            server=f"https://{LISTEN}:{self._api_port}",
+            authority=files.authority.read_bytes(),
+            user=context.user,
+            secret=context.secret,
+        )
 
     def _make_children(self) -> None:
         options = self._options
@@ -243,6 +264,7 @@ class _Supervisor:
         self._child(
             "api",
             *("api", "--context", self._context("api"), "--store", self._store),
+            *("--listen", LISTEN, "--api-port", str(self._api_port)),
         )
         if options.runtime == "hollow":
             if options.nodes:
@@ -384,6 +406,7 @@ class _Supervisor:
         flag = "" if context == default else f" --context {context}"
         click.echo(f"ready: nats {url}, store {self._store}, {described}")
         click.echo(f"  context  {context}")
+        click.echo(f"  kubectl  KUBECONFIG={self._data / KUBECONFIG}")
         click.echo(f"  logs     {self._data / 'logs'}")
         click.echo(f"  signed   {self._data / 'checkpoints'}: rollbook verify")
         click.echo("  try      " + f"rollbook{flag} apply -f examples/nginx.yaml")

@@ -22,7 +22,7 @@ from adapters import checkpoints
 from adapters.checkpoints import Checkpoint
 from domain import command, events, seals
 from domain.seals import Seal, Stored
-from rollbook.folding import Folding
+from rollbook.folding import Folding, leading
 from rollbook.verdicts import Check, Report
 
 ENDS: Final = (events.TIMER, events.SYSTEM)
@@ -124,7 +124,7 @@ class Examination:
         self._check_each(rows, heads)
         self._check_steps(rows, heads, dense)
         if self._whole and (dense or self._tree.size == self.reached):
-            kept = rows if dense else _leading(rows, self.reached)
+            kept = rows if dense else leading(rows, self.reached)
             self._check_roots(seals.leaf_hashes(kept))
         self.events += len(rows)
         self.reached = rows[-1][0]
@@ -350,8 +350,6 @@ class Examination:
         """What came of it; `others` are checks that were done beside this."""
         self._finish()
         folded = self.folding
-        if folded is not None and self.positions.count:
-            folded.give_up("positions are missing: what follows cannot be folded")
         steps = f"{self._steps:,} steps fit their seals"
         if self._afterwards:
             steps += f"; sealed afterwards: {', '.join(self._afterwards[:5])}"
@@ -367,19 +365,16 @@ class Examination:
             self.actors.verdict("each event names its actor"),
         ]
         checks = [*others, *_all_checks(self)]
-        if folded is not None:
-            verdicts += folded.verdicts()
-            checks += folded.checks
         bad = [each.first_bad for each in checks if each.first_bad is not None]
-        return Report(
+        report = Report(
             verdicts=tuple(verdicts),
             first=self._first,
             last=self.reached,
             events=self.events,
             good_up_to=min([self.reached + 1, *bad]) - 1,
             check_seconds=self.check_seconds,
-            fold_seconds=folded.seconds if folded is not None else 0.0,
         )
+        return report if folded is None else with_folding(report, folded)
 
     def _finish(self) -> None:
         self._settle_suspect(altered=True)
@@ -419,12 +414,22 @@ class Examination:
             )
 
 
-def _leading(rows: Sequence[Stored], after: int) -> Sequence[Stored]:
-    """The rows behind position `after` up to the first gap."""
-    count = 0
-    while count < len(rows) and rows[count][0] == after + count + 1:
-        count += 1
-    return rows[:count]
+def is_dense(report: Report) -> bool:
+    """No position is missing, so that all could be folded."""
+    return not any(v.name == "positions" and v.count for v in report.verdicts)
+
+
+def with_folding(report: Report, folded: Folding) -> Report:
+    """The report of both halves; `report` is of the first alone."""
+    if not is_dense(report):
+        folded.give_up("positions are missing: what follows cannot be folded")
+    bad = [each.first_bad for each in folded.checks if each.first_bad is not None]
+    return msgspec.structs.replace(
+        report,
+        verdicts=(*report.verdicts, *folded.verdicts()),
+        good_up_to=min([report.good_up_to + 1, *bad]) - 1,
+        fold_seconds=folded.seconds,
+    )
 
 
 def _heads(rows: Sequence[Stored]) -> list[_Head]:

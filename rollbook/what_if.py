@@ -1,8 +1,8 @@
 """What a rollout would have been like with another spec: the log forked and played on.
 
-1. Nothing leaves this file: a fresh state is folded from the log up to the fork, and
-   the shipped step (`workers.step`) runs on it with a clock of its own. No broker and
-   no store are written to.
+1. Nothing leaves this file: the state at the fork is copied, and the shipped step
+   (`workers.step`) runs on the copy with a clock of its own. No broker and no store are
+   written to.
 2. The nodes are those of the fork; they are heard all the time, and their pods change
    as quickly as the log has it (rollbook/what_if_model.py). Nodes that were lost or
    added later are not simulated.
@@ -24,6 +24,7 @@ from adapters import nats_wire
 from domain import command, deployment, deployment_decisions, errors, pod, times
 from domain.events import Recorded
 from domain.protocol import Answer, CommandMessage, PodObservation, PodStatus, Report
+from gateway.past_folding import copied_once
 from projections.cluster import Cluster
 from rollbook.what_if_model import Model
 from workers.decisions import Target
@@ -76,37 +77,29 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def compare(
-    log: Sequence[Recorded], key: str, patch: object, *, fork: int, until: int = 0
+    base: Cluster, behind: Sequence[Recorded], key: str, patch: object
 ) -> Comparison:
-    """What was recorded of the Deployment `key` behind `fork`, and both simulations.
+    """What was recorded of the Deployment `key` in `behind`, and both simulations.
 
-    `log` is the whole log from position 1; `until` is where looking ends, by default
-    where the first rollout behind the fork is complete. A fork inside a step is that
-    step's beginning, so the position of any event that started a rollout will do.
-    Raises `Rejected` where there is no such Deployment at the fork, and for a patch
-    that is invalid.
+    `base` is the state at the fork, the end of a step, and is left as it is; `behind`
+    are the events after it, up to where looking ends. Raises `Rejected` where there is
+    no such Deployment at the fork, and for a patch that is invalid.
     """
-    if not 1 <= fork <= len(log):
-        text = f"--from: position {fork} is not in the log, which ends at {len(log)}"
-        raise errors.Rejected("BadRequest", text)
-    while 0 < fork < len(log) and log[fork].timestamp == log[fork - 1].timestamp:
-        fork -= 1  # a step happens as a whole: its rollout is simulated too
-    if key not in _state(log[:fork]).cluster.desired.deployments:
+    fork = base.position
+    if key not in base.desired.deployments:
         name = key.rpartition("/")[2]
         text = f'deployments.apps "{name}" not found at position {fork}'
         raise errors.Rejected("NotFound", text)
-    until = min(until, len(log)) or _completion(log, key, fork)
-    if until <= fork:
-        text = f"--to: position {until} is not behind --from, {fork}"
-        raise errors.Rejected("BadRequest", text)
-    model = Model(log[:until], fork, seed=fork)
+    assert behind, "there is something to compare with"
+    assert behind[0].position == fork + 1, "it begins at the fork"
+    model = Model(base, behind)
     return Comparison(
         deployment=key,
         fork=fork,
-        until=until,
-        recorded=_recorded(log[:until], key, fork),
-        simulated=Simulation(log[:until], key, fork).run(None),
-        changed=Simulation(log[:until], key, fork).run(patch),
+        until=behind[-1].position,
+        recorded=_recorded(base, behind, key),
+        simulated=Simulation(base, behind, key).run(None),
+        changed=Simulation(base, behind, key).run(patch),
         starts_known=model.starts_known,
         ends_known=model.ends_known,
     )
@@ -174,14 +167,15 @@ class Meter:
 
 
 class Simulation:
-    """The log up to the fork, played on by the shipped step in a world of its own."""
+    """The state at the fork, played on by the shipped step in a world of its own."""
 
-    def __init__(self, log: Sequence[Recorded], key: str, fork: int) -> None:
+    def __init__(self, base: Cluster, behind: Sequence[Recorded], key: str) -> None:
         self._key = key
-        self._state = _state(log[:fork])
-        self._model = Model(log, fork, seed=fork)
-        self._now = log[fork - 1].timestamp
-        self._end = log[-1].timestamp
+        self._state = State()
+        self._state.cluster = copied_once({})(base)
+        self._model = Model(base, behind)
+        self._now = base.timestamp
+        self._end = behind[-1].timestamp
         self._agenda: list[tuple[float, int, Input | PodStatus | str]] = []
         self._tickets = itertools.count()
         self._sequence = itertools.count(_SEQUENCE)
@@ -189,7 +183,7 @@ class Simulation:
         self._heard: set[str] = set()
         self._patch: object = None
         self._state.wake(self._now)
-        self._plan(log[fork:])
+        self._plan(behind)
         self._meter = Meter(self._state.cluster, key)
 
     def run(self, patch: object) -> Figures:
@@ -369,33 +363,14 @@ class _Changing(Sequence[Input]):
         return self._inputs[index]
 
 
-def _state(events: Sequence[Recorded]) -> State:
-    state = State()
-    for each in events:
-        state.replay(each)
-    state.cluster.settle()
-    return state
-
-
-def _completion(log: Sequence[Recorded], key: str, fork: int) -> int:
-    """The end of the step in which the first rollout behind the fork is complete."""
-    for each in log[fork:]:
-        if each.stream == key and isinstance(each.event, deployment.RolloutCompleted):
-            until = each.position
-            while until < len(log) and log[until].timestamp == each.timestamp:
-                until += 1
-            return until
-    return len(log)
-
-
-def _recorded(log: Sequence[Recorded], key: str, fork: int) -> Figures:
-    state = _state(log[:fork])
-    meter = Meter(state.cluster, key)
-    for _, group in itertools.groupby(log[fork:], lambda each: each.timestamp):
+def _recorded(base: Cluster, behind: Sequence[Recorded], key: str) -> Figures:
+    cluster: Cluster = copied_once({})(base)
+    meter = Meter(cluster, key)
+    for _, group in itertools.groupby(behind, lambda each: each.timestamp):
         events = list(group)
         for each in events:
-            state.replay(each)
-        state.cluster.settle()
+            cluster.fold(each)
+        cluster.settle()
         meter.look(events)
     return meter.figures
 

@@ -21,6 +21,7 @@ import msgspec
 from domain import pod
 from domain.events import Recorded
 from domain.protocol import PodObservation
+from projections.cluster import Cluster
 
 DEFAULT_START: Final = 1.0
 DEFAULT_END: Final = 1.0
@@ -46,6 +47,8 @@ class _Life(msgspec.Struct):
     node: str = ""
     bound_at: float = 0.0
     ended_at: float = 0.0
+    behind: bool = False
+    """It was bound behind the fork."""
     seen: list[tuple[float, PodObservation]] = []
 
     @property
@@ -88,16 +91,17 @@ class _Deck(Generic[T]):
 class Model:
     """What a log has told of the times of its pods; `start` and `end` deal them."""
 
-    def __init__(self, recorded: Sequence[Recorded], fork: int, seed: int) -> None:
-        """Learns from `recorded`, a log from its first event; courses are those of
-        pods that were bound behind position `fork`."""
+    def __init__(self, base: Cluster, behind: Sequence[Recorded]) -> None:
+        """Learns from the events `behind` the state `base`; courses are those of pods
+        that were bound there."""
         self.removed_at: dict[str, float] = {}
         """When pods were removed that were being ended at the fork."""
         self.reports: dict[str, list[tuple[float, PodObservation]]] = {}
         """What was said behind the fork of pods that were bound before it."""
+        seed = base.position
         self._courses: _Deck[Course] = _Deck(seed)
         self._ends: _Deck[float] = _Deck(seed + 1)
-        self._learn(recorded, fork)
+        self._learn(base, behind)
 
     @property
     def starts_known(self) -> int:
@@ -122,11 +126,19 @@ class Model:
         found = self._ends.deal(owner, node)
         return DEFAULT_END if found is None else found
 
-    def _learn(self, recorded: Sequence[Recorded], fork: int) -> None:
-        lives: dict[str, _Life] = {}
+    def _learn(self, base: Cluster, behind: Sequence[Recorded]) -> None:
+        lives = {
+            key: _Life(
+                owner=held.owner,
+                node=held.node,
+                bound_at=held.scheduled_at,
+                ended_at=held.deletion_at,
+            )
+            for key, held in base.actual.pods.items()
+        }
         bound: list[_Life] = []
         slowest = 0.0
-        for each in recorded:
+        for each in behind:
             if not each.stream.startswith("pod/"):
                 continue
             life = lives.setdefault(each.stream, _Life())
@@ -135,29 +147,25 @@ class Model:
                     lives[each.stream] = _Life(owner=owner)
                 case pod.PodScheduled(node=node):
                     life.node, life.bound_at = node, each.timestamp
-                    if each.position > fork:
-                        bound.append(life)
+                    life.behind = True
+                    bound.append(life)
                 case pod.PodReported(seen=seen) if not seen.removed:
                     life.seen.append((each.timestamp, seen))
-                    slowest = max(slowest, life.ready_after)
-                    if each.position > fork:
-                        told = self.reports.setdefault(each.stream, [])
-                        told.append((each.timestamp, seen))
+                    if life.behind:
+                        slowest = max(slowest, life.ready_after)
+                    told = self.reports.setdefault(each.stream, [])
+                    told.append((each.timestamp, seen))
                 case pod.PodTerminationRequested():
                     life.ended_at = life.ended_at or each.timestamp
                 case pod.PodRemoved() if life.ended_at and life.node:
-                    self._ended(each, life, fork)
+                    self.removed_at[each.stream] = each.timestamp
+                    took = each.timestamp - life.ended_at
+                    self._ends.add(life.owner, life.node, took)
                 case _:
                     pass
-        end = recorded[-1].timestamp
+        slowest = slowest or _usual_start(base)
         for life in bound:
-            self._course(life, slowest, end)
-
-    def _ended(self, removed: Recorded, life: _Life, fork: int) -> None:
-        if removed.position > fork:
-            self.removed_at[removed.stream] = removed.timestamp
-            took = removed.timestamp - life.ended_at
-            self._ends.add(life.owner, life.node, took)
+            self._course(life, slowest, behind[-1].timestamp)
 
     def _course(self, life: _Life, slowest: float, end: float) -> None:
         until = life.ended_at or end
@@ -168,6 +176,16 @@ class Model:
         hangs = bool(course) and until - life.bound_at > slowest
         if ready or hangs or any(_fails(seen.what) for seen in course):
             self._courses.add(life.owner, life.node, course, healthy=ready)
+
+
+def _usual_start(base: Cluster) -> float:
+    """Seconds that half of the pods that are ready took at most; 0 without any."""
+    took = sorted(
+        held.ready_at - held.scheduled_at
+        for held in base.actual.pods.values()
+        if held.ready and held.node
+    )
+    return took[len(took) // 2] if took else 0.0
 
 
 def _fails(seen: PodObservation) -> bool:

@@ -76,9 +76,9 @@ def programs(line: str) -> Iterator[list[str]]:
     words: list[str] = []
     skip = False
     for token in [*lexer, ";"]:
-        if token[0] in "<>":
+        if token[:1] in ("<", ">"):
             skip = True  # a file's name follows
-        elif token[0] in ";|&":
+        elif token[:1] in (";", "|", "&"):
             yield words
             words, skip = [], False
         elif skip:

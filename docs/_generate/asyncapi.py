@@ -41,11 +41,14 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """A message: its name in the document, its struct, and what comes with it."""
 
     name: str
-    kind: structs.Kind
+    kind: structs.Kind | None
+    """None for what is no JSON."""
     title: str
     words: str
     headers: tuple[wire.Header, ...] = ()
     example: bytes = b"{}"
+    content: str = "application/octet-stream"
+    """The content type of what is no JSON."""
 
 
 def document() -> str:
@@ -89,7 +92,7 @@ def document() -> str:
                 }
             },
             "messages": {name: _message(part) for name, part in messages.items()},
-            "schemas": _schemas(part.kind for part in messages.values()),
+            "schemas": _schemas(part.kind for part in messages.values() if part.kind),
         },
     }
     return schemas.encode(whole)
@@ -116,6 +119,8 @@ def _carried(channel: wire.Channel) -> list[Part]:
             )
             for kind in catalogue.EVENTS
         ]
+    if channel.text:
+        return [_text(_camel(channel.key), channel.title, channel.text)]
     return [_plain(kind, channel.headers) for kind in channel.carries]
 
 
@@ -138,14 +143,19 @@ def _answers(channel: wire.Channel) -> list[Part]:
         return [
             Part(
                 name=f"{_camel(channel.key)}-output",
-                kind=wire.Committed,  # never looked at: bytes have no schema
+                kind=None,
                 title="Output",
                 words="Bytes, in pieces of whole lines.",
                 headers=channel.answer_headers,
-                example=b"",
             )
         ]
     return [_plain(kind, channel.answer_headers) for kind in channel.answers]
+
+
+def _text(name: str, title: str, words: str) -> Part:
+    return Part(
+        name=f"{name}Text", kind=None, title=title, words=words, content="text/plain"
+    )
 
 
 def _plain(kind: structs.Kind, headers: tuple[wire.Header, ...]) -> Part:
@@ -231,12 +241,12 @@ def _message(part: Part) -> JSON:
             },
             "required": [header.name for header in part.headers if header.required],
         }
-    if part.example:
+    if part.kind is not None:
         name = schemas.schema_kind(part.kind).__name__
         found["payload"] = {"$ref": _SCHEMA + name}
         found["examples"] = [{"payload": msgspec.Raw(part.example)}]
     else:
-        found["contentType"] = "application/octet-stream"
+        found["contentType"] = part.content
     return found
 
 

@@ -53,6 +53,19 @@ _POD: Final[JSON] = {
     "spec": _TEMPLATE["spec"],
 }
 
+_CONFIGMAP: Final[JSON] = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "nginx", "labels": _LABELS},
+    "data": {"color": "blue"},
+}
+_NODE: Final[JSON] = {
+    "apiVersion": "v1",
+    "kind": "Node",
+    "metadata": {"name": "worker-1", "labels": {"disk": "ssd"}},
+    "spec": {"unschedulable": True},
+}
+
 # A whole struct where its parts alone would make a poor one.
 SPECIMENS: Final[JSON] = {
     "PodTemplateSpec": _TEMPLATE,
@@ -111,6 +124,11 @@ VALUES: Final[JSON] = {
     "capacity": {"cpu": "4", "memory": "8Gi", "pods": "110"},
     "allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"},
     "CommandMessage.cause": "more visitors on Mondays",
+    "CreateObject.manifest": _CONFIGMAP,
+    "ApplyObject.manifest": _CONFIGMAP,
+    "ReplaceObject.manifest": _CONFIGMAP,
+    "ReplacePod.manifest": _POD,
+    "ReplaceNode.manifest": _NODE,
     "change_cause": "more visitors on Mondays",
     "changes": {"tier": "front", "old": None},
     "CreateReplicaSet.manifest": _REPLICASET,
@@ -125,8 +143,10 @@ VALUES: Final[JSON] = {
     "collision_count": 1,
     "container": "nginx",
     "count": 30,
+    "content": {"data": {"color": "blue"}},
     "counts": {"deployment": 1, "pod": 3},
     "created_at": AT,
+    "DeploymentRollbackDeclined.message": "Unable to find last revision.",
     "DescribeQuery.name": "nginx",
     "DescribeQuery.namespace": "default",
     "GetQuery.namespace": "default",
@@ -277,6 +297,7 @@ def stream(kind: type[events.Event]) -> str:
         "cluster": "cluster/rollbook",
         "command": "command/0d9f1c4e-scale",
         "node": "node/worker-1",
+        "object": "configmap/default/nginx",
         "pod": "pod/default/nginx-5d4f-x7k2p",
         "replicaset": "replicaset/default/nginx-5d4f",
     }.get(thing, f"{thing}/default/nginx")
@@ -355,6 +376,8 @@ _ACTORS: Final[dict[str, str]] = {
     "PodRemoved": events.node_actor("worker-1"),
     "PodBecameAvailable": events.TIMER,
     "PodFailed": events.POD_COLLECTOR,
+    "PodOwnersChanged": events.user_actor("admin"),
+    "ReplicaSetOwnersChanged": events.user_actor("admin"),
     "PodLabelled": events.user_actor("admin"),
     "PodConfigured": events.user_actor("admin"),
     "PodAnnotated": events.user_actor("admin"),

@@ -4,7 +4,7 @@ import inspect
 from typing import Final
 
 from docs._generate import emitters, examples, machines, markdown, structs
-from domain import catalogue, events, names
+from domain import catalogue, events, names, plain
 
 _INTRODUCTION: Final = """
 Every event that may stand in the log, from the list `EVENTS` in `domain/catalogue.py`.
@@ -17,6 +17,11 @@ _ENVELOPE: Final = """
 Around each fact stands an envelope: when (`at`, RFC 3339 in UTC, of the writer's
 clock), by whom (`actor`), why (`cause`, the position of the event that made this one
 necessary; 0, left out, begins a chain) and for which `command`.
+"""
+_KINDS: Final = ", ".join(f"`{kind}`" for kind in plain.KINDS)
+_OBJECTS: Final = f"""
+The kind is one of {_KINDS}. A namespace has the stream
+`{names.namespace_key("<name>")}`.
 """
 
 
@@ -40,8 +45,9 @@ def document() -> str:
     for kind in catalogue.EVENTS:
         if (now := kind.TOPIC.partition(".")[0]) != thing:
             thing = now
-            parts += [f"## Stream {stream(thing).partition('/')[0]}"]
-            parts += [f"The stream is `{stream(thing)}`."]
+            parts += [f"## Stream {thing}", f"The stream is `{stream(thing)}`."]
+            if thing == "object":
+                parts.append(markdown.prose(_OBJECTS))
         parts += _event(kind)
     kinds = [each for kind in catalogue.EVENTS for each in structs.parts(kind)]
     parts += ["## Parts", "What the fields above are made of."]
@@ -53,6 +59,8 @@ def document() -> str:
 
 def stream(thing: str) -> str:
     """The pattern of the streams of a kind of object."""
+    if thing == "object":
+        return names.key("<kind>", "<namespace>", "<name>")
     make = getattr(names, f"{thing}_key", None)
     if make is None:
         return f"{thing}/rollbook"

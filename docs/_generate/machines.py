@@ -17,6 +17,7 @@ Table = dict[str, dict[type[events.Event], str]]
 # What a table cannot say: where the code decides between stages.
 NOTES: Final[dict[str, str]] = {
     "deployment": "One that is created with `paused: true` starts as `paused`.",
+    "object": "Only a namespace is ever `deleting`, until nothing is left in it.",
 }
 
 

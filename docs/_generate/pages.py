@@ -85,7 +85,7 @@ def channel_section(channel: wire.Channel) -> str:
         ["published by", f"`{channel.publisher}`"],
         ["read by", listeners],
         ["how", channel.exchange],
-        ["payload", f"{kinds}, JSON"],
+        ["payload", channel.text or f"{kinds}, JSON"],
     ]
     if channel.answers:
         names = ", ".join(f"`{kind.__name__}`" for kind in channel.answers)
@@ -138,7 +138,7 @@ def _subjects() -> str:
                 f"[`{_angled(each.subject)}`](#{markdown.anchor(each.title)})",
                 each.publisher,
                 ", ".join(each.subscribers),
-                ", ".join(kind.__name__ for kind in each.carries),
+                ", ".join(kind.__name__ for kind in each.carries) or "text",
                 ", ".join(kind.__name__ for kind in each.answers)
                 or ("bytes" if each.raw_answer else ""),
             ]

@@ -41,7 +41,8 @@ def documents() -> dict[str, str]:
 
 def schema_kind(kind: structs.Kind) -> structs.Kind:
     """The struct to take the schema of: one whose defaults a schema can show."""
-    return wire.command_message() if kind is protocol.CommandMessage else kind
+    whole = wire.command_message() if kind is protocol.CommandMessage else kind
+    return structs.without_raw_defaults(whole)
 
 
 def any_json(kind: type) -> JSON:
@@ -57,6 +58,7 @@ def encode(document: JSON) -> str:
 
 
 def _file(kind: structs.Kind) -> str:
+    kind = structs.without_raw_defaults(kind)
     schema = msgspec.json.schema(kind, schema_hook=any_json)
     definitions = dict(schema.get("$defs", {}))
     own = definitions.pop(kind.__name__)

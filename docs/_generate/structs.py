@@ -6,16 +6,21 @@
 """
 
 import ast
+import functools
 import inspect
 import itertools
+import operator
 import re
 import textwrap
+import typing
 from functools import cache
+from types import UnionType
 
 import msgspec
 from msgspec import inspect as types
 
 Kind = type[msgspec.Struct]
+_Field = tuple[str, object] | tuple[str, object, object]
 
 NO_FIELDS = "It has no fields."
 
@@ -71,6 +76,56 @@ def parts(kind: Kind) -> list[Kind]:
     _collect(types.type_info(kind), found)
     found.pop(kind, None)
     return list(found)
+
+
+@cache
+def without_raw_defaults(kind: Kind) -> Kind:
+    """A struct of the same JSON whose defaults are plain values, in its parts too.
+
+    A default of the type `Raw` has no place in a schema. `kind` itself where it has
+    none.
+    """
+    if not any(_has_raw_default(each) for each in (kind, *parts(kind))):
+        return kind
+    shown: list[_Field] = []
+    for each in msgspec.structs.fields(kind):
+        wanted, default = _without_raw_defaults(each.type), each.default
+        if isinstance(default, msgspec.Raw):
+            default = msgspec.json.decode(default)
+        elif default is msgspec.NODEFAULT and not each.required:
+            default = msgspec.field(default_factory=each.default_factory)
+        whole = (each.name, wanted, default)
+        shown.append(whole[:2] if each.required else whole)
+    return msgspec.defstruct(
+        kind.__name__,
+        shown,
+        namespace={"__doc__": words(kind)},
+        rename={each.name: each.encode_name for each in msgspec.structs.fields(kind)},
+        forbid_unknown_fields=kind.__struct_config__.forbid_unknown_fields,
+        kw_only=True,
+    )
+
+
+def _without_raw_defaults(wanted: object) -> object:
+    """The same annotation, its structs in their plain form."""
+    if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
+        return without_raw_defaults(wanted)
+    inside = typing.get_args(wanted)
+    plain = tuple(map(_without_raw_defaults, inside))
+    if plain == inside:
+        return wanted
+    if isinstance(wanted, UnionType):
+        return functools.reduce(operator.or_, plain)
+    origin = typing.get_origin(wanted)
+    assert origin is not None, "what has arguments has an origin"
+    found: object = origin[plain]
+    return found
+
+
+def _has_raw_default(kind: Kind) -> bool:
+    return any(
+        isinstance(each.default, msgspec.Raw) for each in msgspec.structs.fields(kind)
+    )
 
 
 def in_words(told: types.Type) -> str:

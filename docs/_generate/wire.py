@@ -76,6 +76,8 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """The header that says where the answer goes, where NATS' own reply does not."""
     raw_answer: bool = False
     """The answer is plain bytes, not JSON."""
+    text: str = ""
+    """What the payload is, where it is text and not JSON; `carries` is empty then."""
 
     @property
     def exchange(self) -> str:
@@ -110,6 +112,8 @@ def channels() -> tuple[Channel, ...]:
         _COMMAND,
         _EVENT,
         _COMMITTED,
+        _CHECKPOINT,
+        _CHECKPOINT_REQUEST,
         *(_query(verb, *kinds) for verb, kinds in questions().items()),
         _SYNC,
         _REPORT,
@@ -199,6 +203,9 @@ def _field(field: msgspec.structs.FieldInfo, kind: object) -> _Field:
     """A field for `defstruct`, of the type `kind`."""
     if field.required:
         return field.name, kind
+    if field.default is msgspec.NODEFAULT:
+        factory: object = msgspec.field(default_factory=field.default_factory)
+        return field.name, kind, factory
     return field.name, kind, field.default
 
 
@@ -257,6 +264,25 @@ _COMMITTED: Final = Channel(
     publisher=CONTROL,
     subscribers=(API, USER),
     carries=(Committed,),
+)
+_CHECKPOINT: Final = Channel(
+    key="checkpoint",
+    title="Checkpoints",
+    subject=nats_subjects.CHECKPOINT,
+    publisher=CONTROL,
+    subscribers=(USER,),
+    carries=(),
+    text="a signed note of C2SP",
+    stream=nats_streams.CHECKPOINTS,
+)
+_CHECKPOINT_REQUEST: Final = Channel(
+    key="checkpoint.request",
+    title="Requests for a checkpoint",
+    subject=nats_subjects.CHECKPOINT_REQUEST,
+    publisher=USER,
+    subscribers=(CONTROL,),
+    carries=(),
+    text="nothing: it is not looked at",
 )
 _SYNC: Final = Channel(
     key="sync",

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from adapters.eventlog import EventLog
-from domain import command, deployment, names, node, pod, replicaset, times
+from domain import command, deployment, names, node, plain, pod, replicaset, times
 from domain.ages import human
 from domain.errors import Rejected
 from domain.events import Event, Recorded
@@ -35,18 +35,21 @@ _BIRTHS: Final[tuple[type[Event], ...]] = (
     replicaset.ReplicaSetCreated,
     pod.PodCreated,
     node.NodeRegistered,
+    plain.ObjectCreated,
 )
 _ENDS: Final[tuple[type[Event], ...]] = (
     deployment.DeploymentDeleted,
     replicaset.ReplicaSetDeleted,
     pod.PodRemoved,
     node.NodeRemoved,
+    plain.ObjectDeleted,
 )
 _ASKED_TO_END: Final[tuple[type[Event], ...]] = (
     deployment.DeploymentDeletionRequested,
     replicaset.ReplicaSetDeletionRequested,
     pod.PodTerminationRequested,
     pod.PodFailed,
+    plain.ObjectDeletionRequested,
 )
 _TROUBLE: Final[tuple[type[Event], ...]] = (
     deployment.RolloutStalled,

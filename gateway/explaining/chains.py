@@ -7,14 +7,12 @@
    because the log does not tie the two (`wish`).
 3. Causes strictly decrease, so a chain ends; one longer than `LINKS_MAX` is cut and
    says where.
-4. The node controller names a node's last event as the cause. One that only accounts
-   for reports causes nothing: the event before it is what is meant (`_meant`).
 """
 
 from collections.abc import Iterable
 from typing import Final, Literal
 
-from domain import deployment, events, node, pod, replicaset, times
+from domain import deployment, events, pod, replicaset, times
 from domain.events import Event, Recorded
 from domain.queries import WhyChain, WhyLink
 from gateway.explaining import history
@@ -54,22 +52,11 @@ def follow(at: History, head: Recorded) -> tuple[list[Recorded], int]:
     """The chain from `head` down, and the position where it was cut (0: it was not)."""
     chain = [head]
     while chain[-1].cause:
-        found = _meant(at, chain[-1])
+        found = at.event(chain[-1].cause)
         if found is None or len(chain) >= LINKS_MAX:
             return chain, chain[-1].cause
         chain.append(found)
     return chain, 0
-
-
-def _meant(at: History, effect: Recorded) -> Recorded | None:
-    """The cause of an event, by rule 4; None where the log has none."""
-    found = at.event(effect.cause)
-    if found is None or not isinstance(found.event, node.ReportsCounted):
-        return found
-    for earlier in at.backwards(found.stream, found.position):
-        if not isinstance(earlier.event, node.ReportsCounted):
-            return earlier
-    return found
 
 
 def root_of(last: Recorded) -> Root:

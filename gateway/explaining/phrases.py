@@ -6,7 +6,7 @@ An object of the namespace `default` goes by its name, one of another by `other/
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from domain import events
+from domain import events, plain
 from domain.podspec import PodTemplateSpec
 
 TITLES: Final = {
@@ -16,6 +16,8 @@ TITLES: Final = {
     "node": "node",
     "command": "command",
     "cluster": "cluster",
+    **{kind: title.partition(".")[0] for kind, (_, title) in plain.KINDS.items()},
+    plain.NAMESPACE: "namespace",
 }
 LISTED_MAX: Final = 5
 SENTENCE_MAX: Final = 400

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
+from domain import plain
 from domain.errors import Rejected, not_found
 from gateway import listing
 from gateway.views.scene import Scene
@@ -18,6 +19,7 @@ _RESOURCES: Final = {
     "replicaset": listing.REPLICASETS.resource,
     "pod": listing.PODS.resource,
     "node": listing.NODES.resource,
+    **{kind: resource for kind, (resource, _) in plain.KINDS.items()},
 }
 LOOKED_MAX: Final = 20_000
 COMPARED_MAX: Final = 500

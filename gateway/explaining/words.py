@@ -10,13 +10,14 @@
 from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
-from domain import command, deployment, node, pod, replicaset
+from domain import command, deployment, node, plain, pod, replicaset
 from domain.events import Event, Recorded
 from gateway.explaining import (
     phrases,
     words_commands,
     words_deployments,
     words_nodes,
+    words_objects,
     words_pods,
     words_replicasets,
 )
@@ -109,6 +110,7 @@ _COMPARED: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     node.NodeLabelled: (node.NodeLabelled,),
     node.NodeAnnotated: (node.NodeAnnotated,),
     node.NodeTainted: (node.NodeTainted,),
+    plain.ObjectReplaced: (plain.ObjectCreated, plain.ObjectReplaced),
 }
 
 _WORDS: Final[dict[type[Event], Teller]] = dict(
@@ -175,5 +177,9 @@ _WORDS: Final[dict[type[Event], Teller]] = dict(
         _row(node.NodeTainted, words_nodes.tainted),
         _row(node.NodeRemoved, words_nodes.removed),
         _row(node.ReportsCounted, words_nodes.counted),
+        _row(plain.ObjectCreated, words_objects.created),
+        _row(plain.ObjectReplaced, words_objects.replaced),
+        _row(plain.ObjectDeletionRequested, words_objects.deleting),
+        _row(plain.ObjectDeleted, words_objects.deleted),
     )
 )

@@ -65,6 +65,7 @@ class Server:
     """Serves `handlers`; every method runs in one loop."""
 
     def __init__(self, logins: Logins, handlers: Handlers, version: str) -> None:
+        """Nothing is served yet; see `ready`."""
         self.counters: Counter[str] = Counter()
         """`asked.<verb>` and `answered.<code>`."""
         self._logins = logins
@@ -73,8 +74,11 @@ class Server:
         self._running = 0
         self._streams: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
+        self.ready = False
+        """The log is folded: before, there is nothing to answer from, and all but
+        health and version is 503."""
         self.extra: dict[str, Open] = {}
-        """More paths for users who are known, each with its own answer."""
+        """More paths for users who are known, with all below: each its own answer."""
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
         """Afterwards requests are answered on the port that comes back."""
@@ -150,9 +154,17 @@ class Server:
         path = http.path
         if path in ("/healthz", "/livez", "/readyz") or path == "/version":
             return self._open(path)
+        if not self.ready:
+            raise Failure(
+                503,
+                "ServiceUnavailable",
+                "the log is being folded: try again",
+                headers={"Retry-After": "1"},
+            )
         user = await self._logins.user(http.headers.get("Authorization", ""))
-        if path in self.extra:
-            return await self.extra[path](http)
+        for prefix, answer in self.extra.items():
+            if path == prefix or path.startswith(f"{prefix}/"):
+                return await answer(http)
         if (found := _discovered(http)) is not None:
             return found
         if not path.startswith(("/api/", "/apis/")):
@@ -173,6 +185,10 @@ class Server:
     def _open(self, path: str) -> web.Response:
         if path == "/version":
             return _json(200, version_document(self._version))
+        if path == "/readyz" and not self.ready:
+            return web.Response(
+                status=503, text="the log is being folded", content_type="text/plain"
+            )
         return web.Response(text="ok", content_type="text/plain")
 
     def _response(self, http: web.Request, reply: Reply) -> web.Response:

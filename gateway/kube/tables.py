@@ -11,7 +11,15 @@ from domain import labels
 from domain.ages import age
 from domain.deployment import Deployment
 from domain.replicaset import ReplicaSet
-from gateway.views import deployments, happenings, nodes, pods, replicasets, scene
+from gateway.views import (
+    deployments,
+    happenings,
+    nodes,
+    plain,
+    pods,
+    replicasets,
+    scene,
+)
 from gateway.views.scene import JSON, NONE, Scene
 
 Include = Literal["Metadata", "Object", "None"]
@@ -146,37 +154,45 @@ TABLES: Final[Mapping[str, Table]] = {
 }
 
 
-def row(
-    at: Scene, table: Table, held: object, document: JSON, include: Include
-) -> JSON:
-    """One row; it carries the object's metadata, all of the object, or nothing."""
-    found: JSON = {"cells": list(table.cells(at, held))}
-    if include == "Metadata":
-        found["object"] = partial(document, "meta.k8s.io/v1")
-    elif include == "Object":
-        found["object"] = document
-    return found
+_SPELT: Final = {"MINPODS": "MinPods", "MAXPODS": "MaxPods"}
+_PLAIN: Final[Mapping[str, Table]] = {
+    own: Table(
+        tuple(
+            _NAME if name == "NAME" else Column(_SPELT.get(name, name.title()), wide)
+            for name, wide in columns
+        ),
+        plain.cells,
+    )
+    for own, columns in plain.COLUMNS.items()
+}
+
+
+def of(own: str) -> Table:
+    """How objects of a kind are shown; `own` is Rollbook's word for it."""
+    return TABLES.get(own) or _PLAIN[own]
 
 
 def document(
-    table: Table, rows: list[JSON], metadata: JSON, *, headed: bool = True
+    rows: list[JSON],
+    metadata: JSON,
+    version: str = "meta.k8s.io/v1",
+    table: Table | None = None,
 ) -> JSON:
-    """The table; later pieces of a watch leave the column definitions out."""
+    """The table; later pieces of a watch leave `table`, its columns, out."""
+    columns = table.columns if table is not None else ()
     return {
         "kind": "Table",
-        "apiVersion": "meta.k8s.io/v1",
+        "apiVersion": version,
         "metadata": metadata,
-        "columnDefinitions": (
-            [column.definition() for column in table.columns] if headed else []
-        ),
+        "columnDefinitions": [column.definition() for column in columns],
         "rows": rows,
     }
 
 
-def partial(document: JSON, version: str) -> JSON:
-    """The object's metadata alone."""
+def partial(metadata: JSON, version: str) -> JSON:
+    """An object's metadata alone."""
     return {
         "kind": "PartialObjectMetadata",
         "apiVersion": version,
-        "metadata": document["metadata"],
+        "metadata": metadata,
     }

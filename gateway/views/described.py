@@ -5,8 +5,10 @@ from typing import Final
 
 from domain import deployment, labels, pod, podspec, replicaset
 from domain.ages import age, human
+from domain.plain import PlainObject
 from gateway.views import (
     deployments,
+    plain,
     pods,
     podstates,
     podtemplates,
@@ -38,6 +40,11 @@ def of_pod(at: Scene, held: pod.Pod) -> str:
     """A pod with its containers and what happened to it."""
     happened = at.happenings.of("Pod", held.namespace, held.name)
     return text(_pod(at, held), at, happened, held.uid)
+
+
+def of_plain(held: PlainObject) -> str:
+    """A plain object; nothing happens to it but its own events."""
+    return tabs.align(joined([*plain.described(held), f"Events:\t{NONE}"]))
 
 
 def text(

@@ -5,8 +5,9 @@ from typing import Final
 
 import msgspec
 
-from domain import pod, times
+from domain import names, pod, times
 from domain.ages import age
+from domain.plans import node_health
 from domain.pod import Pod
 from domain.protocol import ContainerStatus
 from gateway.views import podstates, scene
@@ -53,8 +54,10 @@ def document(at: Scene, held: Pod) -> JSON:
         labels=at.pod_labels(held),
         annotations=at.pod_annotations(held),
     )
-    if held.owner:
-        metadata["generateName"] = f"{held.owner.rpartition('/')[2]}-"
+    prefix = f"{held.owner.rpartition('/')[2]}-"
+    if held.owner and held.name.startswith(prefix[: names.BASE_LENGTH_MAX]):
+        # One that was adopted had a name before.
+        metadata["generateName"] = prefix
     if references := scene.owner_references(at, held):
         metadata["ownerReferences"] = msgspec.to_builtins(references)
     if held.stage == pod.TERMINATING:
@@ -88,8 +91,9 @@ def started_at(held: Pod) -> float:
 
 def conditions(held: Pod, view: TemplateView) -> list[JSON]:
     """The conditions of spec 4.2, in the kubelet's order."""
+    disrupted = _disrupted(held)
     if held.seen is None:
-        return [_scheduled(held)]
+        return [_scheduled(held), *disrupted]
     seen = held.seen
     since = held.ready_at or held.scheduled_at
     initialised = podstates.is_initialised(held, view)
@@ -106,7 +110,17 @@ def conditions(held: Pod, view: TemplateView) -> list[JSON]:
         _condition("Ready", held.ready, since, gone),
         _condition("ContainersReady", contained, since, why),
         _scheduled(held),
+        *disrupted,
     ]
+
+
+def _disrupted(held: Pod) -> list[JSON]:
+    """The condition of a pod that a taint of its node ends (spec 4.6)."""
+    if not held.disrupted:
+        return []
+    evict = node_health.Evict(pod=held.key, node=held.node)
+    found = _condition("DisruptionTarget", True, held.deletion_at)
+    return [found | {"reason": evict.reason, "message": evict.message}]
 
 
 def _scheduled(held: Pod) -> JSON:

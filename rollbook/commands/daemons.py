@@ -40,7 +40,11 @@ _RUNTIME: Final = click.option(
 _API_SECONDS: Final = click.FloatRange(0, min_open=True)
 _API_PORT: Final = click.option(
     "--api-port", type=_PORT, envvar=settings.API_PORT, default=None,
-    help="The port of the HTTP API; a free one otherwise.",
+    help="The port of the Kubernetes API; 6443 if it is free, else a free one.",
+)  # fmt: skip
+_API_PORT_ALONE: Final = click.option(
+    "--api-port", type=_PORT, envvar=settings.API_PORT, default=None,
+    help="Serve the Kubernetes API over HTTPS on this port; otherwise it is not.",
 )  # fmt: skip
 _KEEP_PODS: Final = click.option(
     "--keep-pods", is_flag=True, envvar=settings.KEEP_PODS,
@@ -206,15 +210,18 @@ def control(
 @click.command(cls=flags.Command)
 @_STORE
 @_LISTEN
-@_API_PORT
+@_API_PORT_ALONE
 @shared.everywhere
 @click.pass_context
 def api(ctx: click.Context, store: str, listen: str, api_port: int | None) -> None:
-    """Run the readers' side: questions over NATS. As many as wanted.
+    """Run the readers' side: questions over NATS, and the Kubernetes API.
+
+    As many of them as wanted may run.
 
     \b
     Examples:
       rollbook api --context data/api/context.toml
+      rollbook api --context data/api/context.toml --api-port 6443
     """
     from rollbook import processes
 

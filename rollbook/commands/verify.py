@@ -14,15 +14,25 @@ import msgspec
 
 from adapters import checkpoints, eventstore
 from adapters import context as contexts
+from adapters.archive_log import ArchivedLog
 from adapters.checkpoints import Damaged, PublicKey
 from adapters.eventlog import EventLog
 from domain import errors, queries, seals
 from projections import digests
-from rollbook import client, examining, printing, proofs, settings, verdicts
+from rollbook import (
+    archiving,
+    client,
+    examining,
+    printing,
+    proofs,
+    settings,
+    stores,
+    verdicts,
+    verifying,
+)
 from rollbook.commands import common, flags, options
 from rollbook.failures import Failure
 from rollbook.folding import Folding
-from rollbook.processes import role_context
 from rollbook.verdicts import Check, Report
 from rollbook.verifying import Examination, Signed
 
@@ -72,6 +82,14 @@ class Place(NamedTuple):
     help="The signer's public key; the data folder's otherwise.",
 )
 @click.option(
+    "--archive",
+    "folder",
+    type=_PATH,
+    default=None,
+    metavar="FOLDER",
+    help="An archive, alone; with --store, together with the store it was taken from.",
+)
+@click.option(
     "--quick",
     is_flag=True,
     help="Do not read and fold each event, only hash it.",
@@ -97,7 +115,8 @@ class Place(NamedTuple):
 @click.pass_context
 def verify(
     ctx: click.Context, store: str, first: int, notes: Path | None, key: Path | None,
-    quick: bool, proof: int | None, check_proof: Path | None, output: str,
+    folder: Path | None, quick: bool, proof: int | None, check_proof: Path | None,
+    output: str,
 ) -> None:  # fmt: skip
     """Examine the whole log: seals, signatures, causes, and what it folds to.
 
@@ -110,12 +129,15 @@ def verify(
       rollbook verify --checkpoint witness.txt --public-key checkpoint.pub
       rollbook verify --proof 42 > 42.tlog-proof
       rollbook verify --check-proof 42.tlog-proof --public-key checkpoint.pub
+      rollbook verify --archive /backup/rollbook
     """
     if output not in ("table", "json"):
         raise Failure(common.bad_format(output, "json"))
     if check_proof is not None:
         _check_proof(check_proof, _key(key or _place(ctx, "", None, None).key))
         return
+    if folder is not None:
+        store = archiving.url_of(folder, store)
     place = _place(ctx, store, notes, key)
     if proof is not None:
         printing.write(_proof(place, proof).encode())
@@ -145,24 +167,12 @@ def _place(
             raise
     else:
         folder = Path(found.data_folder) if found.data_folder else None
-        store = store or found.store_url or _store_in(folder)
+        store = store or stores.needed(found)
     return Place(
         store,
         notes or _there(folder, checkpoints.NOTES_FILE),
         key or _there(folder, checkpoints.PUBLIC_FILE),
     )
-
-
-def _store_in(folder: Path | None) -> str:
-    """The store of the cluster in this data folder, as its writer knows it."""
-    if folder is None:
-        raise Failure("error: the context names no store: say --store URL")
-    writer = role_context(folder, "control")
-    if writer.is_file():
-        found = contexts.load_context(str(writer), os.environ)
-        if found.store_url:
-            return found.store_url
-    return f"sqlite://{folder}/rollbook.db"
 
 
 def _there(folder: Path | None, name: str) -> Path | None:
@@ -215,15 +225,18 @@ def _examined(ctx: click.Context, place: Place, first: int, quick: bool) -> Repo
         return Examination(iter(())).report([reading])
     gc.disable()  # a pass makes no cycles, and the folded state is large
     try:
-        return _read(ctx, log, signed, first, quick)
+        signed = archiving.spoken_of(log, signed)
+        report = _read(ctx, place.store, log, signed, first, quick)
+        return archiving.with_archive(report, log)
     finally:
         gc.enable()
         log.close()
 
 
 def _read(
-    ctx: click.Context, log: EventLog, signed: list[Signed], first: int, quick: bool
-) -> Report:
+    ctx: click.Context, store: str, log: EventLog, signed: list[Signed], first: int,
+    quick: bool,
+) -> Report:  # fmt: skip
     try:
         end = examining.end_of(log)
         after, former = examining.before(log, first)
@@ -232,6 +245,11 @@ def _read(
         reading.find(1, 0, f"it cannot be read: {error}")
         return Examination(iter(())).report([reading])
     folding = Folding() if after == 0 and not quick else None
+    if folding is not None and end >= examining.TWO_HALVES:
+        report = examining.beside_folding(store, signed, folding, end, progress())
+        if verifying.is_dense(report):
+            _compare(ctx, log, folding)
+        return verifying.with_folding(report, folding)
     examination = Examination(
         examining.seals_of(log, after, end),
         signed if after == 0 else (),
@@ -240,7 +258,7 @@ def _read(
         folding=folding,
     )
     reading = examining.examine(
-        log, examination, end, after=after or examining.LOWEST, progress=_progress()
+        log, examination, end, after=after or examining.LOWEST, progress=progress()
     )
     if folding is not None and not folding.given_up and not examination.positions.count:
         _compare(ctx, log, folding)
@@ -249,6 +267,9 @@ def _read(
 
 def _compare(ctx: click.Context, log: EventLog, folding: Folding) -> None:
     """Asks a running api what it has folded, and folds up to there."""
+    if isinstance(log, ArchivedLog):
+        folding.live.skipped = "not compared: an archive ends before the present"
+        return
     file = options.context_file(ctx)
 
     async def ask() -> queries.DigestAnswer:
@@ -287,7 +308,7 @@ async def _knock(url: str) -> None:
     writer.close()
 
 
-def _progress() -> Callable[[int, int], None] | None:
+def progress() -> Callable[[int, int], None] | None:
     """Tells on a terminal how far it is."""
     if not sys.stderr.isatty():
         return None

@@ -1,4 +1,10 @@
-"""`what-if`: what a rollout would have been like with another spec (a simulation)."""
+"""`replay --what-if`: what a rollout would have been like with another spec.
+
+1. The log is read from --from on, to --to or to where the first rollout behind --from
+   is complete; the state before it comes from the nearest snapshot where the store can
+   be read (rollbook/beginnings.py).
+2. What is a simulation is called so, and its error stands beside it.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,80 +13,44 @@ from typing import Final
 import click
 import msgspec
 
-from domain import ages, catalogue, errors, queries
+from domain import ages, deployment, errors, queries
 from domain.events import Recorded
-from rollbook import printing, what_if
+from projections import cluster as projection
+from rollbook import beginnings, printing, stores, telling, what_if
 from rollbook.client import Cluster
-from rollbook.commands import common, flags, options
+from rollbook.commands import common, options
+from rollbook.commands.log import start
 from rollbook.failures import Failure
 from rollbook.references import DEPLOYMENT, parse_reference
 
 EVENTS_MAX: Final = 1_000_000
-"""A longer log does not fit: the whole of it is folded here, in memory."""
+"""More events than these behind the fork are not simulated: they stay in memory."""
 _TENTHS_BELOW: Final = 120.0
-_TOPICS: Final = {kind.__name__: kind.TOPIC for kind in catalogue.EVENTS}
 
 
-@click.command("what-if", cls=flags.Command)
-@click.argument("target", metavar="deployment/NAME")
-@click.option(
-    "--from",
-    "start",
-    type=int,
-    required=True,
-    metavar="POSITION",
-    help="Where the log is forked, for example the position of the change that started "
-    "a rollout; what came later is simulated.",
-)
-@click.option(
-    "--to",
-    "end",
-    type=int,
-    default=0,
-    metavar="POSITION",
-    help="Where looking ends; by default where the rollout was complete.",
-)
-@click.option(
-    "--patch",
-    required=True,
-    metavar="PATCH|FILE",
-    help="A merge patch of the Deployment, JSON or YAML, or a file of one.",
-)
-@click.option("-o", "--output", default="", metavar="FORMAT", help="json or yaml.")
-@options.namespaced
-def command(target: str, start: int, end: int, patch: str, output: str) -> None:
-    """Simulate a rollout of the past with another strategy, or another spec.
-
-    The log is forked at --from in memory, the patch applied there, and the shipped
-    controllers play on with the pods' timing as it was recorded. Nothing of it reaches
-    the cluster. The same without the patch shows how far the simulation is from what
-    happened.
-
-    \b
-    Examples:
-      rollbook what-if deployment/nginx --from 120 --patch \\
-        '{"spec":{"strategy":{"rollingUpdate":{"maxSurge":"50%"}}}}'
-      rollbook what-if deployment/nginx --from 120 --patch faster.yaml -o json
-    """
-    run(target, start=start, end=end, patch=patch, output=output)
-
-
-def run(target: str, *, start: int, end: int, patch: str, output: str) -> None:
-    """Print the comparison; `replay --what-if` calls this with its own options.
+def run(
+    target: str, *, since: str, to: queries.Moment | None, patch: str, output: str
+) -> None:
+    """Print the comparison of what happened to `target` from `since` on.
 
     Raises `Failure` for a patch or a format that is none, `Rejected` for what
-    `what_if.compare` refuses.
+    `what_if.compare` refuses, and click's `UsageError` for what is missing.
     """
+    if not target or not since:
+        text = "--what-if needs a Deployment and --from: where the log is forked"
+        raise click.UsageError(text)
     if output not in ("", "json", "yaml"):
         raise Failure(common.bad_format(output, "json,yaml"))
     change = parse_patch(patch)
+    store = stores.of_file(options.context_file(click.get_current_context()))
 
     async def work(cluster: Cluster) -> what_if.Comparison:
         reference = parse_reference(target, cluster.namespace)
         if reference.kind != DEPLOYMENT:
             raise Failure(f"error: {reference} is not a Deployment")
-        log = await _whole(cluster)
-        return what_if.compare(log, reference.key, change, fork=start, until=end)
+        base = await _forked(cluster, since, store)
+        behind = await _behind(cluster, base, reference.key, to)
+        return what_if.compare(base, behind, reference.key, change)
 
     try:
         found = common.run(work)
@@ -97,6 +67,44 @@ def run(target: str, *, start: int, end: int, patch: str, output: str) -> None:
             printing.say(line)
 
 
+async def _forked(cluster: Cluster, since: str, store: str) -> projection.Cluster:
+    """The state before the step of the first event that --from means."""
+    position = await start(cluster, since) + 1
+    last = (await cluster.status()).position
+    if position > last:
+        raise Failure(f"error: --from: nothing is behind it, the log ends at {last}")
+    return await beginnings.before(cluster, position, store)
+
+
+async def _behind(
+    cluster: Cluster, base: projection.Cluster, key: str, to: queries.Moment | None
+) -> list[Recorded]:
+    """The events behind the fork, as far as rule 1 says."""
+    found: list[Recorded] = []
+    completed_at = 0.0
+    async for row in cluster.log(after=base.position, at=to):
+        each = telling.recorded(row)
+        if each is None:
+            raise Failure(
+                f"error: position {row.position} cannot be read by this version, so "
+                "nothing behind it can be simulated: say --to"
+            )
+        if completed_at and each.timestamp != completed_at:
+            break
+        found.append(each)
+        if len(found) > EVENTS_MAX:
+            raise Failure(
+                f"error: more than {EVENTS_MAX} events are behind --from, and the "
+                "rollout is not complete: say --to"
+            )
+        completes = isinstance(each.event, deployment.RolloutCompleted)
+        if to is None and completes and each.stream == key:
+            completed_at = each.timestamp
+    if not found:
+        raise Failure(f"error: --to is not behind --from, position {base.position}")
+    return found
+
+
 def parse_patch(text: str) -> dict[str, object]:
     """The merge patch that `text` is, or that is in the file of this name.
 
@@ -109,20 +117,22 @@ def parse_patch(text: str) -> dict[str, object]:
             text = Path(text).read_text(encoding="utf-8")
         except OSError as error:
             raise Failure(
-                f"error: --patch: {text} is neither a patch nor a file that can be "
+                f"error: --what-if: {text} is neither a patch nor a file that can be "
                 f"read: {error.strerror}"
             ) from error
     try:
         found = yaml.safe_load(text)
     except yaml.YAMLError as error:
         said = " ".join(str(error).split())
-        raise Failure(f"error: --patch is neither JSON nor YAML: {said}") from error
+        raise Failure(f"error: --what-if is neither JSON nor YAML: {said}") from error
     if not isinstance(found, dict):
-        raise Failure("error: --patch must be a map, for example {spec: {replicas: 5}}")
+        raise Failure(
+            "error: --what-if must be a map, for example {spec: {replicas: 5}}"
+        )
     others = [str(name) for name in found if name != "spec"]
     if others or not isinstance(found.get("spec"), dict):
         named = f", not {', '.join(others)}" if others else ""
-        raise Failure(f"error: --patch must change fields of spec{named}")
+        raise Failure(f"error: --what-if must change fields of spec{named}")
     # Through JSON, so that dates and other kinds of YAML are what a manifest has.
     plain: dict[str, object] = msgspec.json.decode(msgspec.json.encode(found))
     return plain
@@ -167,27 +177,3 @@ def _time(figures: what_if.Figures) -> str:
     if figures.seconds < _TENTHS_BELOW:
         return f"{figures.seconds:.1f}s"
     return ages.human(figures.seconds)
-
-
-async def _whole(cluster: Cluster) -> list[Recorded]:
-    """The log from its first event. Raises `Failure` where it cannot be simulated."""
-    position = (await cluster.status()).position
-    if position > EVENTS_MAX:
-        raise Failure(
-            f"error: the log has {position} events, more than the {EVENTS_MAX} that "
-            "can be simulated"
-        )
-    return [_decoded(row) async for row in cluster.log()]
-
-
-def _decoded(row: queries.LogRow) -> Recorded:
-    stored = catalogue.Stored(
-        at=row.at,
-        actor=row.actor,
-        event=row.event,  # type: ignore[type-var]  # bytes that are decoded below
-        cause=row.cause,
-        command=row.command,
-    )
-    topic = _TOPICS.get(row.type, row.type)
-    state = msgspec.json.encode(stored)
-    return catalogue.decode(row.position, row.stream, row.version, topic, state)

@@ -1,4 +1,4 @@
-"""The three stores that the contract of the event log is run against."""
+"""The stores that the contract of the event log is run against."""
 
 import abc
 import contextlib
@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from adapters import eventlog, eventstore, memory_log
+from tests.adapters import taking
 from tests.support import postgres
 
 
@@ -80,6 +81,17 @@ class SQLiteStore(UrlStore):
         os.unlink(f"{self.path}.lock")
 
 
+class ArchivedStore(SQLiteStore):
+    """A file whose rows are taken out into an archive, all but each append's last."""
+
+    durable = False
+
+    def _open(self, *, read_only: bool) -> eventlog.EventLog:
+        if read_only:
+            return super()._open(read_only=True)
+        return taking.TakingLog(self.url, self.path.with_name("archive"))
+
+
 class PostgresStore(UrlStore):
     """A database of its own."""
 
@@ -127,6 +139,13 @@ def memory_store() -> Iterator[MemoryStore]:
         yield store
 
 
+@pytest.fixture
+def archived_store(tmp_path: pathlib.Path) -> Iterator[ArchivedStore]:
+    """A log in a file and an archive."""
+    with contextlib.closing(ArchivedStore(tmp_path / "log.db")) as store:
+        yield store
+
+
 DURABLE = ("sqlite", pytest.param("postgres", marks=pytest.mark.postgres))
 
 
@@ -137,8 +156,8 @@ def durable_store(request: pytest.FixtureRequest) -> UrlStore:
     return store
 
 
-@pytest.fixture(params=("memory", *DURABLE))
+@pytest.fixture(params=("memory", "archived", *DURABLE))
 def store(request: pytest.FixtureRequest) -> Store:
-    """Each of the three stores in turn."""
+    """Each of the stores in turn; `archived` is a file and an archive."""
     found: Store = request.getfixturevalue(f"{request.param}_store")
     return found

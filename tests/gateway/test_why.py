@@ -7,10 +7,11 @@ from adapters.eventlog import Row
 from adapters.memory_log import MemoryLog
 from domain import catalogue, deployment, queries
 from domain.events import Event, Recorded
-from gateway.explaining import answering, chains, words
+from gateway.explaining import answering, chains, waiting, words
 from gateway.explaining.history import LIFE_MAX, History
 from gateway.service import Service
 from tests.domain import golden
+from tests.gateway.eventful import eventful, folded, keys, scene, serving
 from tests.gateway.support import Written, service_of
 from tests.support.cluster import SimCluster, manifest, rolling
 
@@ -200,6 +201,42 @@ async def test_an_earlier_moment_knows_nothing_of_what_came_later() -> None:
     assert found.position == 20
     positions = [link.position for chain in found.chains for link in chain.links]
     assert max(positions) <= 20
+
+
+@pytest.mark.asyncio
+async def test_an_earlier_moment_is_told_from_the_object_s_own_part() -> None:
+    """Whatever was there then: sentence and waits are those of the whole cluster, and
+    the whole cluster is not folded for them."""
+    sim = eventful(3)
+    service = await serving(sim)
+    log = MemoryLog(Written(sim).store, read_only=True)
+    told = 0
+    for position in range(40, log.last_position(), 60):
+        everything = scene(folded(log, position), sim.events[position - 1].timestamp)
+        for stream in keys(sim.events):
+            seen = waiting.look(everything, stream)
+            if seen is not None:
+                found = await why(service, stream=stream, at={"position": position})
+                assert (found.sentence, found.waits) == (seen.sentence, seen.waits)
+                told += 1
+    assert told > 20, "there were objects to be told of"
+    assert not service.past._wholes, "no whole cluster was folded"
+    service.past.close()
+
+
+@pytest.mark.asyncio
+async def test_the_cause_of_an_event_needs_no_state_of_the_past() -> None:
+    """Asked about a position with `at`: it is told, and nothing is folded."""
+    service = await service_of(rolled())
+    found = await why(service, about=12, at={"position": 20})
+    assert found.error is None
+    assert (found.position, found.chains[0].links[0].position) == (20, 12)
+    late = await why(service, about=30, at={"position": 20})
+    assert late.error is not None
+    assert late.error.reason == "NotFound"
+    assert not service.past._wholes
+    assert not service.past._parts
+    service.past.close()
 
 
 @pytest.mark.asyncio

@@ -24,14 +24,39 @@ def test_it_asks_for_the_full_list_when_it_is_connected() -> None:
 
 
 def test_a_sync_without_an_answer_is_repeated() -> None:
-    """After 1, 2, 4, 8, 10, 10 … seconds."""
+    """After 1, 2, 4 … 60, 60 … seconds, and up to a quarter later, by the boot id: a
+    control that is late is not asked by all its nodes at once."""
     scene = Scene().connect()
     waits, last = [], scene.now
-    for _ in range(6):
+    for _ in range(8):
         scene.after(scene.sent[-1].time - scene.now)  # type: ignore[union-attr]  # a WakeAt
         waits.append(scene.now - last)
         last = scene.now
-    assert waits == [1, 2, 4, 8, 10, 10]
+    spread = waits[0]
+    assert 1 < spread < 1.25
+    wanted = [1, 2, 4, 8, 16, 32, 60, 60]
+    assert waits == pytest.approx([spread * each for each in wanted])
+
+
+def test_a_control_that_has_just_come_is_asked_at_once() -> None:
+    """It tells every node it knows; nobody waits out what the one before it, or it
+    itself while it was late, did not answer."""
+    scene = Scene().connect()
+    for _ in range(6):
+        scene.after(scene.sent[-1].time - scene.now)  # type: ignore[union-attr]  # a WakeAt
+    assert scene.sent[-1].time - scene.now > 30  # type: ignore[union-attr]  # a WakeAt
+    scene.after(2)
+    assert syncs(scene.assign(-1, -1, incarnation=0, resync=True)) == 1
+
+
+def test_where_nobody_is_asked_the_next_try_is_near() -> None:
+    """The broker says at once that there is no control: trying again costs nobody
+    anything, and a cluster that starts late finds its nodes there."""
+    scene = Scene().connect()
+    for _ in range(6):
+        scene.after(scene.sent[-1].time - scene.now)  # type: ignore[union-attr]  # a WakeAt
+        scene.did(scene.agent.on_sync_failed(scene.now, scene.agent._sync_attempt))
+    assert scene.sent[-1].time - scene.now < 12.5  # type: ignore[union-attr]  # a WakeAt
 
 
 def test_a_sync_starts_pods_and_owes_a_full_report() -> None:
@@ -53,13 +78,13 @@ def test_a_refused_sync_is_asked_again() -> None:
     reply = protocol.SyncReply(position=0, incarnation=0, error="not the writer")
     assert scene.did(scene.agent.on_sync_reply(scene.now, 1, reply)) == []
     assert scene.agent.incarnation == 0
-    assert syncs(scene.after(1)) == 1
+    assert syncs(scene.after(1.25)) == 1
 
 
 def test_an_answer_to_an_older_request_is_dropped() -> None:
     """Only the answer to the newest request counts."""
     scene = Scene().connect()
-    scene.after(1)
+    scene.after(1.25)
     reply = protocol.SyncReply(position=5, incarnation=1, run=(run("a"),))
     assert scene.did(scene.agent.on_sync_reply(scene.now, 1, reply)) == []
     assert scene.agent.counters["stale sync reply"] == 1
@@ -73,7 +98,7 @@ def test_an_answer_that_was_overtaken_is_dropped() -> None:
     scene.sync(position=10, run=(run("a"),))
     assert scene.agent.position == 12
     assert scene.agent.running() == {"a", "b"}
-    assert syncs(scene.after(1)) == 1
+    assert syncs(scene.after(1.25)) == 1
 
 
 def test_a_full_report_stays_owed_until_it_is_confirmed() -> None:
@@ -266,16 +291,16 @@ def test_an_idle_node_sends_heartbeats() -> None:
 
 
 def test_what_is_not_confirmed_is_repeated() -> None:
-    """After 1, 2, 4, 8, 10, 10 seconds; a confirmation ends it."""
+    """After 1, 2, 4, 8, 16, 32, 60, 60 seconds; a confirmation ends it."""
     scene = synced("a")
     scene.now += 1
     sent_at = [scene.now]
     scene.saw(status("a", ready=False))
-    while len(sent_at) < 7:
+    while len(sent_at) < 9:
         repeated = [r for r in reports(scene.after(0.5)) if r.pods]
         sent_at += [scene.now for _ in repeated]
     waits = [b - a for a, b in itertools.pairwise(sent_at)]
-    assert waits == pytest.approx([1, 2, 4, 8, 10, 10])
+    assert waits == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60])
     scene.assign(10, 10, confirmed=scene.agent.sequence)
     assert [r for r in reports(scene.after(60)) if r.pods] == []
 

@@ -35,6 +35,15 @@ def test_a_long_run_starts_afresh(ran: float, wait: int) -> None:
         assert delays.ready_at(failed + 1) == failed + 11
 
 
+def test_a_lower_cap_forgives_no_sooner() -> None:
+    """600 s are 600 s, also where the node's maximum is below 300 s (spec 4.4)."""
+    delays = backoff.Backoff(60.0)
+    delays.advance(0.0, failed_at=0.0)
+
+    assert delays.ready_at(500.0) == 510.0
+    assert delays.ready_at(601.0) == 601.0
+
+
 @pytest.mark.parametrize(("seconds", "text"), [
     (0, "0s"), (0.012, "12ms"), (10, "10s"), (20, "20s"), (40, "40s"), (80, "1m20s"),
     (160, "2m40s"), (300, "5m0s"), (3600, "1h0m0s"), (1.5, "1.5s"),

@@ -73,7 +73,7 @@ def replicasets_of(state: State, owner: Deployment) -> list[ReplicaSet]:
         for each in state.cluster.desired.replicasets.values()
         if each.owner == owner.key and each.owner_uid == owner.uid
     ]
-    return sorted(held, key=lambda each: (each.created_at, each.template, each.name))
+    return sorted(held, key=lambda each: (each.created_at, each.name))
 
 
 def pods_of(state: State, replicaset: ReplicaSet) -> list[Pod]:

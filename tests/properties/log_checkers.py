@@ -2,7 +2,7 @@
 
 from typing import Final, Literal
 
-from domain import catalogue, command, events, node, pod
+from domain import catalogue, command, events, node, plain, pod
 from domain.events import Event, Recorded
 from domain.pod import Pod
 from domain.protocol import Answer
@@ -311,7 +311,14 @@ def picture(cluster: Cluster) -> dict[str, object]:
         "templates": list(desired.templates.items()),
         "last_versions": desired.last_versions,
         "orphaning": desired.orphaning,
-        "set_aside": (desired.set_aside, actual.set_aside),
+        "set_aside": (desired.set_aside, actual.set_aside, cluster.plain.set_aside),
+        "plain": list(cluster.plain.objects.items()),
+        "plain_of": [
+            (kind, [held.key for held in cluster.plain.of(kind)])
+            for kind in plain.KINDS
+        ],
+        "plain_versions": cluster.plain.last_versions,
+        "terminating": list(cluster.plain.terminating),
         "new": [
             (key, held.key if (held := desired.new_replicaset(owner)) else "")
             for key, owner in desired.deployments.items()

@@ -19,8 +19,14 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from domain.errors import Conflict
-from tests.properties import scripts, scripts_listeners, scripts_lost
+from tests.properties import (
+    scripts,
+    scripts_listeners,
+    scripts_lost,
+    scripts_owners,
+)
 from tests.properties import wrong_classics as classics
+from tests.properties import wrong_owners as owners
 from tests.properties import wrong_plans as plans
 from tests.properties import wrong_subscribers as subscribers
 from tests.properties import wrong_writer as writer
@@ -30,6 +36,7 @@ SCRIPTS: Final = (
     *scripts.SCRIPTS,
     *scripts_lost.SCRIPTS,
     *scripts_listeners.SCRIPTS,
+    *scripts_owners.SCRIPTS,
 )
 EXAMPLES: Final = 40
 NOTICED: Final = (AssertionError, Conflict)
@@ -179,6 +186,12 @@ MUTANTS: Final[Sequence[Mutant]] = (
     Mutant("half steps shown", "L6", subscribers.half_steps_shown),
     Mutant("bookmark too far", "L6", subscribers.bookmark_too_far),
     Mutant("replaced writer speaks", "S12", subscribers.replaced_writer_speaks),
+    Mutant("last changed is youngest", "I11", owners.last_changed_is_youngest),
+    Mutant(
+        "foreign controllers overlooked", "I7", owners.foreign_controllers_overlooked
+    ),
+    Mutant("rollback asked for again", "S11", owners.request_stays),
+    Mutant("pause forgets the stall", "I10", owners.pause_forgets_the_stall),
 )
 
 

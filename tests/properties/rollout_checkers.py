@@ -29,6 +29,7 @@ from tests.support.cluster import SimCluster
 from workers.outbox import Step
 from workers.state import State
 
+EXCEEDED = "ProgressDeadlineExceeded"
 IN_PROPORTION = "scaled in proportion, in the middle of a rollout"
 
 
@@ -341,9 +342,35 @@ class OneReplicaSet(Checker):
 
 
 class Paused(Checker):
-    """I10: a paused Deployment starts nothing, and its deadline does not pass."""
+    """I10: a paused Deployment starts nothing, and its deadline neither passes nor is
+    forgotten once it has passed."""
 
     id = "I10"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._exceeded: dict[str, bool] = {}
+
+    def after_step(self, sim: SimCluster, step: Step, /) -> None:
+        """Compares the conditions of those that were paused throughout the step."""
+        resumed = {
+            each.stream
+            for each in step.events
+            if isinstance(each.event, deployment.DeploymentResumed)
+        }
+        found: dict[str, bool] = {}
+        for key, owner in sim.cluster.desired.deployments.items():
+            if not owner.spec.paused:
+                continue
+            held = sim.cluster.rollouts.by_key[key].condition("Progressing")
+            found[owner.uid] = held is not None and held.reason == EXCEEDED
+            was = self._exceeded.get(owner.uid, found[owner.uid])
+            watched = owner.spec.progress_deadline_seconds not in (None, 2**31 - 1)
+            assert found[owner.uid] == was or key in resumed or not watched, (
+                f"{key} is paused, and its deadline counts as "
+                f"{'passed' if found[owner.uid] else 'not passed'} all at once"
+            )
+        self._exceeded = found
 
     def after(self, state: State, recorded: Recorded, /) -> None:
         """Checks what happens to a Deployment while it is paused."""
@@ -365,6 +392,7 @@ class History(Checker):
         super().__init__()
         self._held: ReplicaSet | None = None
         self._pods = 0
+        self._new = False
 
     def before(self, state: State, stream: str, event: Event, _actor: str, /) -> None:
         """Remembers the ReplicaSet that is about to go."""
@@ -374,6 +402,7 @@ class History(Checker):
             if self._held is not None:
                 pods = pods_of(state, self._held)
                 self._pods = sum(is_active(each) for each in pods)
+                self._new = self._is_new(state, self._held)
 
     def after(self, state: State, recorded: Recorded, /) -> None:
         """Checks it, if its Deployment lives on."""
@@ -388,6 +417,17 @@ class History(Checker):
         assert self._held.replicas == self._pods == 0, (
             f"{self._held.name} was deleted with {self._pods} pods"
         )
-        assert template_of(state, self._held) != plain(owner.template), (
-            "the new ReplicaSet stays"
-        )
+        assert not self._new, "the new ReplicaSet stays"
+
+    @staticmethod
+    def _is_new(state: State, held: ReplicaSet) -> bool:
+        """Of all that have the Deployment's template it is the oldest (spec 2.3)."""
+        owner = owner_of(state, held.key)
+        if owner is None:
+            return False
+        equal = [
+            each
+            for each in replicasets_of(state, owner)
+            if template_of(state, each) == plain(owner.template)
+        ]
+        return bool(equal) and equal[0].key == held.key

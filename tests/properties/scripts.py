@@ -314,6 +314,45 @@ def full_nodes() -> SimCluster:
     return sim
 
 
+def namespaces_go() -> SimCluster:
+    """Namespaces with all sorts of things in them are made, and go with all of it,
+    while control crashes; what is elsewhere stays."""
+    sim = cluster()
+    create(sim, 2)
+    for name in ("x", "y"):
+        for index in range(3):
+            _put(sim, "create", f"c{index}", name)
+        sim.ask(
+            "deployment", "web", "create", {"manifest": manifest("web")}, namespace=name
+        )
+    _put(sim, "replace", "c1", "x", color="red")
+    _put(sim, "apply", "c2", "x", color="blue")
+    sim.ask("configmap", "c0", "delete", namespace="x")
+    _put(sim, "create", "c0", "x")
+    sim.settle()
+    sim.ask("namespace", "x", "delete", namespace="")
+    sim.crash_control()
+    sim.run_for(2.0)
+    sim.crash_control()
+    checkers.rest(sim)
+    assert "namespace/x" not in sim.cluster.plain.objects
+    assert "namespace/y" in sim.cluster.plain.objects
+    assert len(sim.cluster.desired.deployments) == 2, "only those of x went"
+    _put(sim, "create", "c0", "x")
+    checkers.rest(sim)
+    return sim
+
+
+def _put(sim: SimCluster, verb: str, name: str, namespace: str, **data: str) -> None:
+    raw = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name},
+        "data": data,
+    }
+    sim.ask("configmap", name, verb, {"manifest": raw}, namespace=namespace)
+
+
 def asked_twice() -> SimCluster:
     """The same command again, at once, after its commit and after a restart (S3)."""
     sim = cluster()
@@ -383,6 +422,7 @@ SCRIPTS: Final[tuple[Script, ...]] = (
     node_dies,
     nobody_is_heard,
     full_nodes,
+    namespaces_go,
     asked_twice,
     deleted_and_adopted,
     bad_wires,

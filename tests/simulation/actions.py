@@ -10,12 +10,34 @@ from typing import Any, Final
 
 import msgspec
 
-from domain import protocol
+from domain import (
+    deployment,
+    owners,
+    pod_decisions,
+    protocol,
+    replicaset_decisions,
+)
+from domain.pod import Pod
+from domain.replicaset import ReplicaSet
 from tests.simulation.hollow_node import HollowNode
 from tests.simulation.world import Weather, World
 from tests.support.cluster import manifest
+from workers import decisions
 from workers.decisions import Target
 from workers.intake import CommandInput, ReportInput, SyncInput
+
+OWNERS: Final = (
+    "none",
+    "foreign",
+    "foreign controller",
+    "gone",
+    "own",
+    "own controller",
+    "own of another life",
+    "own beside a foreign one",
+)
+"""Whom the manifest of an object names as its owners. `own` is an object of the kind
+that controls it; without the word controller it is named with `controller: false`."""
 
 
 class Action(msgspec.Struct, frozen=True):
@@ -138,6 +160,106 @@ def _garbage(world: World, pick: int) -> None:
         ReportInput(node=node, data=data),
         SyncInput(node=node, data=data, reply="worker-1|0"),
     )
+
+
+# --- owners -----------------------------------------------------------------------
+
+
+def _make(
+    world: World,
+    pick: int,
+    name: str,
+    kind: str,
+    image: str,
+    size: int,
+    owners: str,
+    twin: bool,
+) -> None:
+    """A user creates a pod or a ReplicaSet; a twin has another name, and is created in
+    the same step if the wires are good."""
+    whole: Any = manifest(name, image, size)
+    meta: dict[str, Any] = {"ownerReferences": _owners(world, kind, pick, owners)}
+    meta["labels"] = {"app": name}
+    raw: dict[str, Any] = {"kind": "Pod", "apiVersion": "v1"}
+    raw["spec"] = whole["spec"]["template"]["spec"]
+    if kind == "replicaset":
+        raw = {"kind": "ReplicaSet", "apiVersion": "apps/v1", "spec": whole["spec"]}
+    world.injected[f"{kind} by hand, owners: {owners}"] += 1
+    # Of two of one age the name decides: the later letter comes first half the time.
+    letters = ("b", "a") if pick % 2 else ("a", "b")
+    for letter in letters[: 1 + twin]:
+        called = f"{name}-by-hand-{letter}"
+        asked = raw | {"metadata": {"name": called, **meta}}
+        world.submit(kind, called, "create", {"manifest": asked})
+
+
+def _give_owners(world: World, pick: int, kind: str, owners: str, verb: str) -> None:
+    """A user changes the owners of an object; a `replace` takes all others away."""
+    cluster = world.cluster
+    held: list[Pod] | list[ReplicaSet] = [*cluster.actual.pods.values()]
+    if kind == "replicaset":
+        held = [*cluster.desired.replicasets.values()]
+    if not held:
+        return
+    found = held[pick % len(held)]
+    raw = _manifest_of(world, found)
+    if verb == "apply":
+        raw["metadata"] = {"name": found.name}
+    raw["metadata"]["ownerReferences"] = _owners(world, kind, pick, owners)
+    world.injected[f"{kind} given owners: {owners}"] += 1
+    world.submit(kind, found.name, verb, {"manifest": raw})
+
+
+def _manifest_of(world: World, held: Pod | ReplicaSet) -> dict[str, Any]:
+    state = world.state
+    shown = owners.shown(
+        state.cluster.desired.references.of(held.key), held.owner, held.owner_uid
+    )
+    if isinstance(held, Pod):
+        live = decisions._live(state, held)
+        found: Any = pod_decisions.manifest_of(held, live, shown)
+    else:
+        live = state.cluster.desired.templates[held.template].template
+        found = replicaset_decisions.manifest_of(held, live, shown)
+    raw: dict[str, Any] = msgspec.to_builtins(found)
+    return raw
+
+
+def _owners(world: World, kind: str, pick: int, named: str) -> list[dict[str, Any]]:
+    """The ownerReferences of `OWNERS`."""
+    desired = world.cluster.desired
+    foreign: dict[str, Any] = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "name": "j",
+        "uid": "j-1",
+    }
+    word, held = "ReplicaSet", [(each.name, each.uid) for each in
+                                desired.replicasets.values()]  # fmt: skip
+    if kind == "replicaset":
+        word = "Deployment"
+        held = [(each.name, each.uid) for each in desired.deployments.values()]
+    name, uid = held[pick % len(held)] if held else ("nobody", "never")
+    own = {"apiVersion": "apps/v1", "kind": word, "name": name, "uid": uid}
+    known: dict[str, list[dict[str, Any]]] = {
+        "none": [],
+        "foreign": [foreign],
+        "foreign controller": [foreign | {"controller": True}],
+        "gone": [own | {"name": "gone", "uid": "gone"}],
+        "own": [own | {"controller": False}],
+        "own controller": [own | {"controller": True}],
+        "own of another life": [own | {"uid": "former", "controller": True}],
+        "own beside a foreign one": [foreign, own | {"controller": False}],
+    }
+    return known[named]
+
+
+def _ask_for_rollback(world: World, name: str, revision: str) -> None:
+    """The legacy annotation, which the controller carries out (spec 2.5)."""
+    changes = {deployment.ROLLBACK_TO: revision}
+    world.injected["rollback by annotation"] += 1
+    body = {"changes": changes, "overwrite": True}
+    world.submit("deployment", name, "annotate", body)
 
 
 # --- nodes ------------------------------------------------------------------------
@@ -307,6 +429,9 @@ ACTIONS: Final[dict[str, Callable[..., None]]] = {
     "end pod": _end_pod,
     "replicaset": _replicaset,
     "annotate": _annotate,
+    "make": _make,
+    "give owners": _give_owners,
+    "ask for a rollback": _ask_for_rollback,
     "invalid": _invalid,
     "dry run": _dry_run,
     "command again": _again,

@@ -3,7 +3,7 @@
 import zlib
 from typing import Final
 
-from domain import deployment, pod, replicaset
+from domain import deployment, owners, pod, replicaset
 from domain.deployment import Deployment
 from domain.events import (
     DEPLOYMENT_CONTROLLER,
@@ -13,6 +13,7 @@ from domain.events import (
 )
 from projections import status
 from tests.properties.checking import (
+    HASH,
     Checker,
     is_available,
     is_rolling,
@@ -64,12 +65,54 @@ class NoSelfRollback(Checker):
 
     id = "S11"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked = False
+
+    def before(self, state: State, stream: str, _event: Event, _actor: str, /) -> None:
+        """Remembers whether a user asks for a rollback by annotation."""
+        owner = state.cluster.desired.deployments.get(stream)
+        self._asked = owner is not None and deployment.ROLLBACK_TO in owner.annotations
+
     def after(self, _state: State, recorded: Recorded, /) -> None:
         """Looks at each stall and at each rollback."""
         if isinstance(recorded.event, deployment.RolloutStalled):
             self.reached += 1
         if isinstance(recorded.event, deployment.DeploymentRolledBack):
-            assert recorded.command_id, "nobody asked for this rollback"
+            assert recorded.command_id or self._asked, "nobody asked for this rollback"
+
+
+class RequestedRollbacks(Checker):
+    """S11, spec 2.5: an annotation asks once, and what it asks for is carried out by
+    the Deployment's controller with the request taken away in the same step."""
+
+    id = "S11"
+
+    def after_step(self, _sim: SimCluster, step: Step, /) -> None:
+        """Looks at what the controller made of requests."""
+        for recorded in step.events:
+            by_annotation = isinstance(
+                recorded.event,
+                deployment.DeploymentRolledBack | deployment.DeploymentRollbackDeclined,
+            )
+            if not by_annotation or recorded.command_id:
+                continue
+            self.reached += 1
+            cleared = [
+                each
+                for each in step.events
+                if each.stream == recorded.stream
+                and each.position > recorded.position
+                and isinstance(each.event, deployment.DeploymentAnnotated)
+                and deployment.ROLLBACK_TO not in each.event.annotations
+            ]
+            assert cleared, f"{recorded.stream} would be rolled back again and again"
+
+    def at_rest(self, sim: SimCluster) -> None:
+        """Nothing that can be carried out is left."""
+        for owner in sim.cluster.desired.deployments.values():
+            asked = owner.annotations.get(deployment.ROLLBACK_TO, "")
+            assert not asked.isdigit(), f"{owner.key} is still asked to go to {asked}"
 
 
 class ReplacedWriters(Checker):
@@ -185,7 +228,8 @@ class RecreatedPods(Checker):
     """I3: under Recreate no pod is created while one of another template is left.
 
     A Deployment that became Recreate in the middle of a rolling update is left out,
-    and one of whose ReplicaSets a user scales by hand.
+    one of whose ReplicaSets a user scales by hand, and one that adopts a ReplicaSet
+    which a user has made: that keeps the size which the user gave it.
     """
 
     id = "I3"
@@ -204,6 +248,10 @@ class RecreatedPods(Checker):
             owner_scaled = owner_of(state, recorded.stream)
             if owner_scaled is not None:
                 self._pure[owner_scaled.uid] = False
+        if isinstance(event, replicaset.ReplicaSetAdopted):
+            taken = state.cluster.desired.replicasets[recorded.stream]
+            if HASH not in taken.labels:
+                self._pure[event.owner_uid] = False
         if not isinstance(event, pod.PodCreated) or not event.owner:
             return
         found = owner_of(state, event.owner)
@@ -263,9 +311,65 @@ class Generations(Checker):
         )
 
 
+class OneController(Checker):
+    """I7: an object names at most one controller, and what something else controls is
+    left alone by ours; only who names owners that are gone is collected."""
+
+    id = "I7"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._foreign = False
+
+    def before(self, state: State, stream: str, _event: Event, _actor: str, /) -> None:
+        """Remembers whether something else controls the object."""
+        held = _member(state, stream)
+        named = state.cluster.desired.references.of(stream)
+        self._foreign = held is not None and any(
+            each.controller and each.uid != held.owner_uid for each in named
+        )
+
+    def after(self, state: State, recorded: Recorded, /) -> None:
+        """Looks at the object, and at who has changed it."""
+        event = recorded.event
+        if self._foreign and recorded.actor in (
+            DEPLOYMENT_CONTROLLER,
+            REPLICASET_CONTROLLER,
+        ):
+            self.reached += 1
+            collected = (
+                isinstance(
+                    event, pod.PodOwnersChanged | replicaset.ReplicaSetOwnersChanged
+                )
+                or getattr(event, "why", "") == "its owners were deleted"
+            )
+            # A ReplicaSet goes on keeping its own size, whoever controls it.
+            own = recorded.stream.startswith("replicaset/") and (
+                recorded.actor == REPLICASET_CONTROLLER
+            )
+            assert collected or own, (
+                f"{recorded.actor} did {type(event).__name__} to {recorded.stream}, "
+                "which something else controls"
+            )
+        held = _member(state, recorded.stream)
+        if held is None:
+            return
+        named = state.cluster.desired.references.of(recorded.stream)
+        shown = owners.shown(named, held.owner, held.owner_uid)
+        count = sum(each.controller is True for each in shown)
+        assert count <= 1, f"{recorded.stream} names {count} controllers"
+
+
+def _member(state: State, stream: str) -> pod.Pod | replicaset.ReplicaSet | None:
+    found = state.cluster.actual.pods.get(stream)
+    return found or state.cluster.desired.replicasets.get(stream)
+
+
 SUITE: Final[tuple[type[Checker], ...]] = (
     Unchanged,
     NoSelfRollback,
+    RequestedRollbacks,
+    OneController,
     ReplacedWriters,
     SilencedWriters,
     SizesAndSurge,

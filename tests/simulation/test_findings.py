@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 
 from adapters.memory_log import MemoryLog
-from domain import deployment, pod
+from domain import deployment, pod, replicaset
 from domain.errors import Permanent
 from kubelet.hollow_runtime import HollowPods, HollowSettings
 from kubelet.runtime import ContainerExited, Sandbox
@@ -185,3 +185,24 @@ def test_a_pod_is_available_after_it_was_adopted() -> None:
 
     assert held.key in sim.cluster.actual.pods, "the older one is kept"
     assert sim.cluster.actual.pods[held.key].ready_seconds == 10
+
+
+def test_of_two_replicasets_of_one_age_one_is_the_new_one() -> None:
+    """I11: made in one step, and both with the Deployment's template: which of them is
+    the new one must not depend on which was scaled last (spec 2.3; B29)."""
+    sim = SimCluster(3)
+    wish: Any = manifest("web")
+    inputs = []
+    for name in ("b", "a"):
+        raw = wish | {"kind": "ReplicaSet", "spec": {**wish["spec"], "replicas": 1}}
+        raw["metadata"] = {"name": name, "labels": {"app": "web"}}
+        at = Target(namespace="default", kind="replicaset", name=name, verb="create")
+        inputs.append(sim.command_input(at, {"manifest": raw}))
+    sim.step(*inputs)
+
+    create(sim)
+
+    held = sim.cluster.desired.replicasets.values()
+    sizes = {each.name: each.replicas for each in held}
+    assert sizes == {"a": 3, "b": 0}, "the name decides"
+    assert len(sim.of(replicaset.ReplicaSetScaled)) == 2

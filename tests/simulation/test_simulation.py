@@ -35,6 +35,10 @@ def test_an_edition_leaves_the_one_before_as_it_was() -> None:
         assert first.hollow.start_delay == (0.0, 0.0), "pods start at once"
         kept = tuple(each for each in second.actions if each.kind != "broker")
         assert kept == first.actions
+        third = workload.plan(seed, 3)
+        added = {"make", "give owners", "ask for a rollback"}
+        kept = tuple(each for each in third.actions if each.kind not in added)
+        assert (kept, third.hollow) == (second.actions, second.hollow)
 
 
 def test_new_seeds_hold() -> None:

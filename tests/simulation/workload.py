@@ -9,6 +9,7 @@
 |---|---|
 | 1 | |
 | 2 | pods need time to start; the broker loses its stream of events, and goes away |
+| 3 | objects made by hand, owners that users name, rollbacks asked for by annotation |
 """
 
 from random import Random
@@ -17,11 +18,12 @@ from typing import Any, Final
 import msgspec
 
 from kubelet.hollow_runtime import HollowSettings
+from tests.simulation import actions
 from tests.simulation.actions import Action
 from tests.support import simulated_broker
 from tests.support.cluster import rolling
 
-EDITION: Final = 2
+EDITION: Final = 3
 """The one from which new plans are drawn."""
 NAMES: Final = ("web", "api", "job")
 IMAGES: Final = ("app:1", "app:2", "app:3", "app:4", "app:bad", "app:worse")
@@ -79,7 +81,10 @@ def plan(seed: int, edition: int = EDITION) -> Plan:
             *(_action(dice) for _ in range(length)),
         ),
     )
-    return first if edition == 1 else _second(first)
+    if edition == 1:
+        return first
+    second = _second(first)
+    return second if edition == 2 else _third(second)
 
 
 def _second(first: Plan) -> Plan:
@@ -98,6 +103,17 @@ def _second(first: Plan) -> Plan:
         hollow=msgspec.structs.replace(first.hollow, start_delay=(0.0, start)),
         actions=tuple(found),
     )
+
+
+def _third(second: Plan) -> Plan:
+    """The third edition of a plan."""
+    dice = Random(f"plan/{second.seed}/3")
+    found = [*second.actions]
+    for _ in range(dice.choice((0, 2, 4, 8))):
+        kind = dice.choice([*_OWNING])
+        action = Action(kind, dice.choice(WAITS), _OWNING[kind](dice))
+        found.insert(dice.randrange(1, len(found) + 1), action)
+    return msgspec.structs.replace(second, edition=3, actions=tuple(found))
 
 
 def _action(dice: Random) -> Action:
@@ -279,3 +295,26 @@ _DRAWS: Final[dict[str, tuple[int, Any]]] = {
     "wall": (1, lambda d: {"seconds": d.choice((86_400.0, -86_400.0, 30.0))}),
     "time": (3, lambda d: {"seconds": d.choice((20.0, 70.0, 400.0))}),
 }
+
+_OWNING: Final[dict[str, Any]] = {
+    "make": lambda d: {
+        **_pick(d),
+        **_name(d),
+        "kind": d.choice(("pod", "replicaset", "replicaset")),
+        "image": d.choice(IMAGES[:3]),
+        "size": d.randint(0, 4),
+        "owners": d.choice(actions.OWNERS),
+        "twin": d.random() < 0.3,
+    },
+    "give owners": lambda d: {
+        **_pick(d),
+        "kind": d.choice(("pod", "replicaset")),
+        "owners": d.choice(actions.OWNERS),
+        "verb": d.choice(("apply", "replace")),
+    },
+    "ask for a rollback": lambda d: {
+        **_name(d),
+        "revision": d.choice(("0", "0", "1", "2", "3", "99", "latest")),
+    },
+}
+"""What the third edition adds."""

@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
-from domain import node, pod
+from domain import node, pod, times
+from gateway.views import pods
+from gateway.views.scene import Scene, Templates
+from projections.happenings import Happenings
 from tests.support.cluster import SimCluster
-from tests.workers.scenes import make, pod_manifest, solo
+from tests.workers.scenes import frozen, make, pod_manifest, solo
 
 KEY = "kubernetes.io/e2e-evict-taint-key"
 
@@ -104,6 +107,42 @@ def test_each_pod_has_its_own_time(sim: SimCluster) -> None:
     }
     assert 5.0 <= ends["short"] < 11.0
     assert 25.0 <= ends["long"] < 31.0
+
+
+def test_an_evicted_pod_says_that_it_was_disrupted(sim: SimCluster) -> None:
+    """taints.go "pods evicted from tainted nodes have pod disruption condition", and
+    TestEvictionForNoExecuteTaintAddedByUser: while the pod ends it shows why."""
+    at = alone(sim, -1)
+    taint(sim, at)
+    frozen(sim)
+    held = solo(sim)
+    assert held.stage == pod.TERMINATING
+    scene = Scene(sim.cluster, Happenings(), Templates(), sim.now)
+
+    shown = pods.conditions(held, scene.template(held.template))
+    (found,) = [each for each in shown if each["type"] == "DisruptionTarget"]
+
+    assert found == {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "DeletionByTaintManager",
+        "message": "Taint manager: deleting due to NoExecute taint",
+        "lastProbeTime": None,
+        "lastTransitionTime": times.rfc3339_seconds(held.deletion_at),
+    }
+
+
+def test_a_pod_that_a_user_deletes_was_not_disrupted(sim: SimCluster) -> None:
+    """Spec 4.6: the condition is for whoever goes because of its node."""
+    alone(sim, -1)
+    sim.ask("pod", "solo", "delete")
+    frozen(sim)
+    held = solo(sim)
+    scene = Scene(sim.cluster, Happenings(), Templates(), sim.now)
+
+    shown = pods.conditions(held, scene.template(held.template))
+
+    assert "DisruptionTarget" not in {each["type"] for each in shown}
 
 
 def test_a_toleration_that_is_added_in_time_keeps_the_pod(sim: SimCluster) -> None:

@@ -250,6 +250,29 @@ def test_the_cost_in_a_template_is_that_of_its_pods(sim: SimCluster) -> None:
     assert {held.key for held in members(sim)} == dear
 
 
+@pytest.mark.parametrize(("owner", "gone"), [("", "worker-2"), ("web", "worker-1")])
+def test_siblings_count_for_revisions_only(owner: str, gone: str) -> None:
+    """Spec 3.6, criterion 5: of a Deployment's pods one on the fuller node goes; with
+    no controller all ranks are 0, and the one that is ready most recently goes."""
+    sim = SimCluster(2)
+    kind, name = ("deployment", owner) if owner else ("replicaset", "rs")
+    sim.ask("node", "worker-2", "cordon")
+    make(sim, manifest(replicas=2) if owner else replicaset_manifest(replicas=2))
+    sim.ask("node", "worker-2", "uncordon")
+    sim.ask("node", "worker-1", "cordon")
+    sim.run_for(3_600.0)
+    sim.ask(kind, name, "scale", {"replicas": 3})
+    sim.settle()
+    placed = {held.key: held.node for held in sim.cluster.actual.pods.values()}
+    assert sorted(placed.values()) == ["worker-1", "worker-1", "worker-2"]
+
+    sim.ask(kind, name, "scale", {"replicas": 2})
+    sim.settle()
+
+    (ended,) = sim.of(pod.PodTerminationRequested)
+    assert placed[ended.stream] == gone
+
+
 # --- status (spec 3.7) ------------------------------------------------------------
 
 

@@ -105,7 +105,8 @@ def test_undo_in_the_middle_goes_straight_back() -> None:
 
 
 def test_undo_with_one_pod_down_takes_two_turns() -> None:
-    """One pod of A that is not available leaves one of B for later (spec 2.8)."""
+    """One pod of A that is not available leaves one of B for later, and A grows in
+    between (spec 2.8), to 10: the formula of 2.6 has room for 13 - 9."""
     cluster = half_rolled()
     cluster.owners[0].active()[0].ready = False
     cluster.template = "A"

@@ -1,0 +1,220 @@
+"""`delete` and `deletecollection`.
+
+1. What shall happen to an object's dependents, how long its end may take and which
+   object is meant stands in the body (DeleteOptions), or else in the query.
+2. The answer is the object where it goes gracefully or is still there, and a Status
+   where it is gone, as the API server answers for each kind.
+3. A collection is deleted one command an object, `AT_ONCE` at a time; what is gone by
+   then is no failure.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final, Literal, cast
+
+import msgspec
+
+from domain import deployment, node, plain, pod, replicaset
+from domain import errors as core
+from domain.errors import FieldError, Rejected
+from domain.protocol import Answer, Preconditions
+from gateway.kube import bodies, commands, predicting, routes, statuses
+from gateway.kube.commander import Commander, Stale
+from gateway.kube.commands import Command
+from gateway.kube.live import Live
+from gateway.kube.manifests import text_at
+from gateway.kube.request import JSON, Reply, Request
+from gateway.kube.statuses import Failure
+
+AT_ONCE: Final = 16
+ATTEMPTS: Final = 5
+Propagation = Literal["background", "foreground", "orphan"]
+_POLICIES: Final = ("Foreground", "Background", "Orphan")
+_SHOWN: Final = frozenset({"pod", "serviceaccount", "namespace"})
+"""Kinds whose object comes back, gone or not."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """DeleteOptions; `grace` None leaves it to the pod."""
+
+    propagation: Propagation = "background"
+    grace: int | None = None
+    uid: str = ""
+    version: str = ""
+    dry_run: bool = False
+
+
+class Deletes:
+    """Deletes objects; every method runs in one loop."""
+
+    def __init__(self, live: Live, commander: Commander) -> None:
+        self._live = live
+        self._commander = commander
+
+    async def delete(self, request: Request) -> Reply:
+        """200 with what rule 2 says."""
+        options = options_of(request)
+        document, answer = await self._delete(request, request.name, options)
+        return predicting.reply(request, 200, document, answer)
+
+    async def collection(self, request: Request) -> Reply:
+        """200 with the list of what was deleted."""
+        options = options_of(request)
+        chosen = await self._live.chosen(request)
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def one(namespace: str, name: str) -> JSON | None:
+            mine = msgspec.structs.replace(request, namespace=namespace, name=name)
+            async with room:
+                try:
+                    document, _ = await self._live.get(
+                        request.resource, namespace, name
+                    )
+                    await self._delete(mine, name, options)
+                except (Rejected, Failure) as error:
+                    if error.reason != "NotFound":
+                        raise
+                    return None
+                return document
+
+        found = await asyncio.gather(*(one(*each) for each in chosen))
+        resource = request.resource
+        return Reply(
+            document={
+                "kind": f"{resource.kind}List",
+                "apiVersion": resource.api_version,
+                "metadata": {},
+                "items": [each for each in found if each is not None],
+            }
+        )
+
+    async def _delete(
+        self, request: Request, name: str, options: Options
+    ) -> tuple[JSON, Answer]:
+        resource, namespace = request.resource, request.namespace
+        for _ in range(1 if options.version else ATTEMPTS):
+            document, position = await self._live.get(resource, namespace, name)
+            _check(request, document, options)
+            wanted = (
+                Preconditions(uid=options.uid, position=position)
+                if options.version
+                else Preconditions(uid=options.uid)
+            )
+            try:
+                answer = await self._commander.send(
+                    request,
+                    name,
+                    command_of(resource.own, options),
+                    told=commands.told(request, ""),
+                    preconditions=wanted if options.uid or options.version else None,
+                    dry_run=options.dry_run,
+                )
+            except Stale as stale:
+                await self._commander.seen(stale.position)
+                continue
+            return await self._gone(request, name, document, options), answer
+        raise core.conflict(resource.qualified, name)
+
+    async def _gone(
+        self, request: Request, name: str, before: JSON, options: Options
+    ) -> JSON:
+        """The answer of rule 2 for an object that was `before`."""
+        resource = request.resource
+        uid = text_at(before, "metadata", "uid")
+        left = before
+        if not options.dry_run:
+            try:
+                left, _ = await self._live.get(resource, request.namespace, name)
+            except Rejected as refused:
+                if refused.reason != "NotFound":
+                    raise
+                left = {}
+        if left and text_at(left, "metadata", "uid") == uid and not options.dry_run:
+            return left
+        if resource.own in _SHOWN:
+            return before
+        return statuses.success(resource, name, uid)
+
+
+def options_of(request: Request) -> Options:
+    """The options of a deletion, from the body or else the query (rule 1).
+
+    Raises `Rejected` (BadRequest, Invalid), or `Failure` 415.
+    """
+    given: JSON = _queried(request.params)
+    if request.body.strip():
+        found = bodies.decode(request.body, request.content_type, "DeleteOptions")
+        given = bodies.document(found)
+    return decoded(given, dry_run=request.dry_run)
+
+
+def decoded(given: JSON, *, dry_run: bool) -> Options:
+    """DeleteOptions as they stand in a document. Raises `Rejected`."""
+    grace = given.get("gracePeriodSeconds")
+    if grace is not None and (isinstance(grace, bool) or not isinstance(grace, int)):
+        raise Rejected("BadRequest", "gracePeriodSeconds: expected a number of seconds")
+    if isinstance(grace, int) and grace < 0:
+        said = f"Invalid value: {grace}: must be greater than or equal to 0"
+        raise _invalid("gracePeriodSeconds", "FieldValueInvalid", said)
+    policy = given.get("propagationPolicy")
+    if policy is None and given.get("orphanDependents") is not None:
+        policy = "Orphan" if given["orphanDependents"] else "Background"
+    if policy is not None and policy not in _POLICIES:
+        listed = ", ".join(f'"{each}"' for each in (*_POLICIES, "nil"))
+        said = f'Unsupported value: "{policy}": supported values: {listed}'
+        raise _invalid("propagationPolicy", "FieldValueNotSupported", said)
+    asked = given.get("dryRun")
+    return Options(
+        propagation=cast(Propagation, str(policy or "Background").lower()),
+        grace=grace,
+        uid=text_at(given, "preconditions", "uid"),
+        version=text_at(given, "preconditions", "resourceVersion"),
+        dry_run=dry_run or (isinstance(asked, list) and "All" in asked),
+    )
+
+
+def command_of(own: str, options: Options) -> Command:
+    """The command that deletes an object of that kind."""
+    match own:
+        case "deployment":
+            how = deployment.DeleteDeployment(propagation=options.propagation)
+            return Command("delete", how)
+        case "replicaset":
+            return Command(
+                "delete",
+                replicaset.DeleteReplicaSet(
+                    orphan=options.propagation == "orphan",
+                    foreground=options.propagation == "foreground",
+                ),
+            )
+        case "pod":
+            return Command("delete", pod.DeletePod(grace=options.grace))
+        case "node":
+            return Command("delete", node.DeleteNode())
+        case _:
+            return Command("delete", plain.DeleteObject())
+
+
+def _queried(params: Mapping[str, str]) -> JSON:
+    found: JSON = {}
+    if grace := params.get("gracePeriodSeconds"):
+        if not grace.lstrip("-").isdecimal() or len(grace) > 9:
+            raise Rejected("BadRequest", f'gracePeriodSeconds: "{grace}" is no number')
+        found["gracePeriodSeconds"] = int(grace)
+    if policy := params.get("propagationPolicy"):
+        found["propagationPolicy"] = policy
+    if orphan := params.get("orphanDependents"):
+        found["orphanDependents"] = routes.is_true(orphan)
+    return found
+
+
+def _check(request: Request, document: JSON, options: Options) -> None:
+    """Raises `Rejected` (Conflict) where another version was meant."""
+    version = text_at(document, "metadata", "resourceVersion")
+    if options.version and options.version != version:
+        raise core.conflict(request.resource.qualified, request.name)
+
+
+def _invalid(field: str, reason: str, said: str) -> Rejected:
+    broken = FieldError(reason=reason, message=said, field=field)
+    return core.invalid("DeleteOptions.meta.k8s.io", "", [broken])
