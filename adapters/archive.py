@@ -35,6 +35,7 @@ MANIFEST: Final = "manifest.json"
 MANIFEST_FORMAT: Final = 1
 BLOCKS_KEPT: Final = 64
 SEGMENTS_KEPT: Final = 256
+ALL: Final = 2**63
 _NAME: Final = re.compile(r"segment-(\d{15,})-(\d{15,})\.rbk")
 _log = logging.getLogger(__name__)
 
@@ -180,9 +181,10 @@ class Archive:
         limit: int | None = None,
         descending: bool = False,
         *,
+        until: int = ALL,
         tip: int | None = None,
     ) -> list[Row]:
-        """See `eventlog.EventLog.read_stream`.
+        """See `eventlog.EventLog.read_stream`; only positions up to `until`.
 
         `tip` is the last version that the archive has of it, if that is known: then
         a damaged segment does not matter where all that is asked for is elsewhere.
@@ -190,13 +192,19 @@ class Archive:
         found: list[Row] = []
         hurt: Damaged | None = None
         end = after_version + 1 if descending else tip
-        for entry in reversed(self.entries) if descending else self.entries:
+        entries = self._up_to(until)
+        for entry in reversed(entries) if descending else entries:
             try:
                 segment = self._segment(entry)
                 places = segment.find([stream]).get(stream, [])
                 for number in _wanted(places, after_version, descending):
                     rows = self._cache.block(segment, number).rows
-                    mine = [r for r in rows if r[1] == stream and r[2] > after_version]
+                    mine = [
+                        row
+                        for row in rows
+                        if row[1] == stream and row[2] > after_version
+                        if row[0] <= until
+                    ]
                     found += reversed(mine) if descending else mine
                     if limit is not None and len(found) >= limit:
                         break
@@ -219,20 +227,24 @@ class Archive:
         streams: Sequence[str],
         versions: int,
         *,
+        until: int = ALL,
         tips: Mapping[str, int] | None = None,
     ) -> dict[str, list[Row]]:
         """See `eventlog.EventLog.read_first`; each block is read once for all.
 
-        `tips` as for `read_stream`.
+        `until` and `tips` as for `read_stream`.
         """
         found: dict[str, list[Row]] = {}
         hurt = next(iter(self.problems), None)
         asked = frozenset(streams)
-        for entry in self.entries:
+        for entry in self._up_to(until):
             try:
                 self._read_first(self._segment(entry), asked, versions, found)
             except Damaged as error:
                 hurt = hurt or error
+        for stream, rows in found.items():
+            if rows[-1].position > until:
+                found[stream] = [row for row in rows if row.position <= until]
         if hurt is not None:
             for stream in streams:
                 wanted = min(tips.get(stream, 0), versions) if tips else versions
@@ -265,6 +277,9 @@ class Archive:
                     found.setdefault(row[1], []).append(row)
         if hurt is not None:
             raise hurt
+
+    def _up_to(self, until: int) -> list[Entry]:
+        return self.entries[: bisect.bisect_right(self._firsts, until)]
 
     def segment(self, entry: Entry) -> Segment:
         """The segment, opened anew; `Damaged` if it is not what the manifest lists."""

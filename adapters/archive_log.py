@@ -38,8 +38,8 @@ class ArchivedLog:
     def append(
         self,
         rows: Sequence[Row],  # noqa: ARG002  # the port's
-        tracking: Sequence[Tracking] = (),  # noqa: ARG002
-        seals: Sequence[Seal] = (),  # noqa: ARG002
+        tracking: Sequence[Tracking] = (),  # noqa: ARG002  # the port's
+        seals: Sequence[Seal] = (),  # noqa: ARG002  # the port's
     ) -> None:
         """An archive grows by `rollbook archive` alone: `Permanent`."""
         self._open()
@@ -96,9 +96,9 @@ class ArchivedLog:
     def save_snapshot(
         self,
         name: str,  # noqa: ARG002  # the port's
-        position: int,  # noqa: ARG002
-        version: int,  # noqa: ARG002
-        state: bytes,  # noqa: ARG002
+        position: int,  # noqa: ARG002  # the port's
+        version: int,  # noqa: ARG002  # the port's
+        state: bytes,  # noqa: ARG002  # the port's
     ) -> None:
         """An archive keeps no snapshots: `Permanent`."""
         self._open()
@@ -107,8 +107,8 @@ class ArchivedLog:
     def load_snapshot(
         self,
         name: str,  # noqa: ARG002  # the port's
-        version: int,  # noqa: ARG002
-        at_most: int | None = None,  # noqa: ARG002
+        version: int,  # noqa: ARG002  # the port's
+        at_most: int | None = None,  # noqa: ARG002  # the port's
     ) -> tuple[int, bytes] | None:
         """There is none."""
         self._open()
@@ -117,8 +117,8 @@ class ArchivedLog:
     def discard_snapshot(
         self,
         name: str,  # noqa: ARG002  # the port's
-        position: int,  # noqa: ARG002
-        version: int,  # noqa: ARG002
+        position: int,  # noqa: ARG002  # the port's
+        version: int,  # noqa: ARG002  # the port's
     ) -> None:
         """There is none."""
         self._open()
@@ -227,11 +227,12 @@ class JoinedLog:
         tip = self._versions([stream]).get(stream, 0)
         if tip <= after_version:
             return rows
+        archive, until = self.archive(), self._taken()
         # What was taken out since the store was asked is in both answers.
         both = max(0, tip - lowest + 1) if lowest is not None else 0
         left = None if limit is None else limit + both
-        found = self.archive().read_stream(
-            stream, after_version, left, descending, tip=tip
+        found = archive.read_stream(
+            stream, after_version, left, descending, until=until, tip=tip
         )
         older = [each for each in found if lowest is None or each.version < lowest]
         return (rows + older if descending else older + rows)[:limit]
@@ -248,7 +249,9 @@ class JoinedLog:
         ]
         tips = self._versions(missing) if missing else {}
         if tips:
-            older = self.archive().read_first(list(tips), versions, tips=tips)
+            older = self.archive().read_first(
+                list(tips), versions, until=self._taken(), tips=tips
+            )
             for stream, rows in older.items():
                 newer = found.get(stream, [])
                 end = newer[0].version if newer else versions + 1
@@ -271,6 +274,10 @@ class JoinedLog:
                 return sealed
             after = marker.last
         return sealed + self.store.read_seals(after, limit - len(sealed))
+
+    def _taken(self) -> int:
+        """Up to which position the archive is asked, though it may hold more."""
+        return self._marker.last if self._marker is not None else 0
 
     def _versions(self, streams: Sequence[str]) -> dict[str, int]:
         """The last versions in the archive; rule 3."""

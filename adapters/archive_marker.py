@@ -30,25 +30,26 @@ if TYPE_CHECKING:
 _encode: Final = msgspec.msgpack.Encoder().encode
 _row: Final = msgspec.msgpack.Decoder(Row).decode
 
-SELECT_MARKER: Final = "SELECT last, digest, folder, founding FROM archived"
+SELECT_MARKER: Final = "SELECT last, digest, folder, founding FROM archive_marker"
 SQLITE_CREATE: Final = (
-    "CREATE TABLE IF NOT EXISTS archived ("
+    "CREATE TABLE IF NOT EXISTS archive_marker ("
     "one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL, "
     "digest BLOB NOT NULL, folder TEXT NOT NULL, founding BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS archived_streams ("
     "stream TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID",
 )
 SQLITE_EXISTS: Final = (
-    "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'archived'"
+    "SELECT count(*) FROM sqlite_master "
+    "WHERE type = 'table' AND name = 'archive_marker'"
 )
 POSTGRES_CREATE: Final = (
-    "CREATE TABLE IF NOT EXISTS archived ("
+    "CREATE TABLE IF NOT EXISTS archive_marker ("
     "one integer PRIMARY KEY CHECK (one = 1), last bigint NOT NULL, "
     "digest bytea NOT NULL, folder text NOT NULL, founding bytea NOT NULL)",
     "CREATE TABLE IF NOT EXISTS archived_streams ("
     "stream text PRIMARY KEY, version bigint NOT NULL)",
 )
-POSTGRES_EXISTS: Final = "SELECT to_regclass('archived') IS NOT NULL"
+POSTGRES_EXISTS: Final = "SELECT to_regclass('archive_marker') IS NOT NULL"
 # What {0} stands for is how the driver writes a parameter.
 _KEEP_TIPS: Final = (
     "INSERT INTO archived_streams (stream, version) "
@@ -59,7 +60,7 @@ _KEEP_TIPS: Final = (
 _REMOVE_ROWS: Final = "DELETE FROM stored_events WHERE notification_id <= {0}"
 _REMOVE_SEALS: Final = "DELETE FROM step_seals WHERE last <= {0}"
 _MARK: Final = (
-    "INSERT INTO archived (one, last, digest, folder, founding) "
+    "INSERT INTO archive_marker (one, last, digest, folder, founding) "
     "VALUES (1, {0}, {0}, {0}, {0}) ON CONFLICT (one) DO UPDATE SET "
     "last = excluded.last, digest = excluded.digest, folder = excluded.folder"
 )

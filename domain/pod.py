@@ -407,6 +407,16 @@ def _change(pod: Pod, recorded: Recorded) -> dict[str, object]:
             raise AssertionError(f"{type(event).__name__} is in the table, not here")
 
 
+def _runs(seen: PodObservation | None) -> int:
+    """How often any container was restarted: of each one, not of the one that leads."""
+    if seen is None:
+        return 0
+    return sum(
+        each.restarts for held in (seen.containers, seen.init_containers)
+        for each in held
+    )  # fmt: skip
+
+
 def _reported(pod: Pod, seen: PodObservation, now: float) -> dict[str, object]:
     phase = pod.phase if pod.terminal else seen.phase
     ready = seen.ready and phase == "Running"
@@ -421,7 +431,7 @@ def _reported(pod: Pod, seen: PodObservation, now: float) -> dict[str, object]:
         "restarts": restarts,
     }
     # A restart between two reports is a flip that nobody saw (spec 8.2, mistake 27).
-    if ready != pod.ready or (ready and restarts > pod.restarts):
+    if ready != pod.ready or (ready and _runs(seen) > _runs(pod.seen)):
         change["ready_at"] = now
         change["ready_seconds"] = 0
     return change

@@ -97,11 +97,16 @@ def _may_go_on(log: EventLog, cluster: Cluster, position: int) -> bool:
 
 
 def _fold_rows(cluster: Cluster, happenings: Happenings, rows: Sequence[Row]) -> None:
+    decode, fold, evolve = catalogue.decode, cluster.fold, happenings.evolve
     for index, row in enumerate(rows):
-        recorded = decoded(row)
-        if recorded is not None:
-            _fold(cluster, happenings, recorded)
-        cluster.position = row.position
+        try:
+            recorded = decode(*row)
+            if recorded.timestamp != cluster.timestamp:
+                _settle(cluster)
+                cluster.timestamp = recorded.timestamp
+            evolve(recorded, fold(recorded), cluster)
+        except Exception:  # rule 3, be it read or folded that it cannot be
+            cluster.position = row[0]
         if not index % SLICE_EVENTS:
             time.sleep(PAUSE_SECONDS)
 

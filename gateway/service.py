@@ -107,6 +107,8 @@ class Service:
             return self._refused("BadRequest", f"the question {verb}: {error}", 400)
         except TimeoutError as error:
             return self._refused("Timeout", str(error), 504)
+        except errors.Permanent as error:  # asking again would not help
+            return self._refused("InternalError", str(error), 500)
         except errors.RollbookError as error:
             text = f"the store does not answer: {error}"
             return self._refused("ServiceUnavailable", text, 503)

@@ -6,9 +6,9 @@
    or is gone is never started again, however late or often a message says so. Told
    again with another template it is changed in its place.
 3. Level-triggered: a report carries the full status of each pod that changed, and what
-   control has not confirmed is sent again, after 1 s, doubling to 60 s. So is a sync
-   that is not answered, each node at moments of its own: a control that is late must
-   not be made later by all its nodes asking again at once.
+   control has not confirmed is sent again, after 1 s, doubling to 10 s. So is a sync
+   that is not answered, doubling to 60 s and each node at moments of its own: a control
+   that is late must not be made later by all its nodes asking again at once.
 4. Assignments chain by position. A gap, another incarnation or a `resync` makes the
    agent ask for the full list; until it comes the last known assignment is obeyed.
 5. After each sync a full report is owed, and it stays owed until it is confirmed.
@@ -31,7 +31,8 @@ from kubelet import reporting
 HEARTBEAT: Final = 10.0
 REPORT_INTERVAL: Final = 0.1
 RETRY_FIRST: Final = 1.0
-RETRY_LIMIT: Final = 60.0
+RETRY_LIMIT: Final = 10.0
+SYNC_RETRY_LIMIT: Final = 60.0
 ABSENT_LIMIT: Final = 10.0
 """The longest wait while there is no control at all: that asks nothing of anybody."""
 JITTER: Final = 0.25
@@ -101,6 +102,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     report_interval: float = REPORT_INTERVAL
     retry_first: float = RETRY_FIRST
     retry_limit: float = RETRY_LIMIT
+    sync_retry_limit: float = SYNC_RETRY_LIMIT
     absent_limit: float = ABSENT_LIMIT
     orphan_grace: float = 30.0
     """For pods that run and that control no longer knows."""
@@ -443,7 +445,7 @@ class Agent:
         self._sync_position = self.position
         self._sync_sent_at = now
         self._sync_due = now + self._sync_delay * self._spread
-        self._sync_delay = min(self._sync_delay * 2, self.settings.retry_limit)
+        self._sync_delay = min(self._sync_delay * 2, self.settings.sync_retry_limit)
         request = protocol.SyncRequest(boot_id=self.boot_id, node=self._reporter.node)
         return SendSync(self._sync_attempt, request)
 

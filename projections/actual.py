@@ -269,8 +269,10 @@ class Actual:
                 kept.forget(key)
             return
         moved = before is None or _takes(before) != _takes(after)
+        counted = before is None or _counts_as(before) != _counts_as(after)
         if before is not None:
-            self._count(before, -1)
+            if counted:
+                self._count(before, -1)
             if moved:
                 self._occupy(before, -1)
             if key in kept.by_object or isinstance(
@@ -280,11 +282,15 @@ class Actual:
         else:
             after = self._with_template_cost(after)
         self.pods[key] = after
-        self._index(key, before, after)
-        self._count(after, 1)
+        staged = before is None or before.stage != after.stage
+        if moved or counted or staged or kept.by_object:
+            self._index(key, before, after)
+        if counted:
+            self._count(after, 1)
         if moved:
             self._occupy(after, 1)
-        self._rank(before, after)
+        if self._rankings:
+            self._rank(before, after)
 
     def _with_template_cost(self, state: Pod) -> Pod:
         """A pod's annotations are those of its template until it has its own."""
@@ -343,8 +349,6 @@ class Actual:
 
     def _rank(self, before: Pod | None, after: Pod | None) -> None:
         """Afterwards the orders that are kept are those of `pods` again."""
-        if not self._rankings:
-            return
         was = before if before is not None and before.active else None
         now = after if after is not None and after.active else None
         old = self._rankings.get(was.owner_uid) if was is not None else None
@@ -455,7 +459,8 @@ class Actual:
                 )
                 self.pods[key] = silent
                 self._count(silent, 1)
-                self._rank(state, silent)
+                if self._rankings:
+                    self._rank(state, silent)
 
     def _forget(self, held: NodeUse) -> None:
         del self.nodes[held.name]
@@ -473,9 +478,22 @@ class Actual:
             self._occupy(self.pods[key], 1)
 
 
+def _counts_as(state: Pod) -> tuple[object, ...]:
+    """What decides how a pod is counted for its owner. Being bound, for example, does
+    not: half of all events change nothing in that, or nothing in `_takes`."""
+    return (
+        state.owner_uid,
+        state.template,
+        state.labels,
+        state.stage == pod.TERMINATING,
+        state.terminal,
+        state.ready,
+        state.ready_seconds,
+    )
+
+
 def _takes(state: Pod) -> tuple[object, ...]:
-    """What decides whose room a pod takes, and whose sibling it is. Seven of ten
-    events change nothing in that."""
+    """What decides whose room a pod takes, and whose sibling it is."""
     return (
         state.node,
         state.owner,

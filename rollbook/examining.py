@@ -117,7 +117,11 @@ def end_of(log: EventLog) -> int:
 def seals_of(log: EventLog, after: int, end: int) -> Iterator[Seal]:
     """The seals behind `after` up to `end`, read in pages."""
     while after < end:
-        page = log.read_seals(after, SEALS_PAGE)
+        try:
+            page = log.read_seals(after, SEALS_PAGE)
+        except Damaged as error:  # the rows that they belong to are told of
+            after = max(after + 1, error.last)
+            continue
         for each in page:
             if each.last > end:
                 return

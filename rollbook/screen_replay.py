@@ -81,9 +81,11 @@ class Replay:
             (len(each.name) for each in desired.replicasets.values()), default=0
         )
         for key, held in desired.replicasets.items():
-            mine = [each for each in actual.pods_of(key) if self._concerns(each.key)]
+            pods = actual.pods_of(key)
+            mine = [each for each in pods if self._concerns(each.key)]
             if (held.replicas or mine) and (mine or self._concerns(key)):
-                yield _row(held, mine, width)
+                ready = sum(each.ready and each.active for each in pods)
+                yield _row(held, mine, ready, width)
         loose = [actual.pods[key] for key in actual.loose if self._concerns(key)]
         if loose:
             yield f"{'':<{width}}  {_marks(loose)}  {_NOBODYS}"
@@ -117,8 +119,7 @@ def mark(held: Pod) -> str:
     return "◐" if held.node else "○"
 
 
-def _row(held: ReplicaSet, mine: list[Pod], width: int) -> str:
-    ready = sum(each.ready and each.active for each in mine)
+def _row(held: ReplicaSet, mine: list[Pod], ready: int, width: int) -> str:
     revision = f"  revision {held.revision}" if held.revision else ""
     sizes = f"{ready}/{held.replicas} ready{revision}"
     return f"{held.name:<{width}}  {_marks(mine)}  {sizes}".rstrip()

@@ -54,6 +54,7 @@ ENTRY_POINTS = (
     r"tests/(.*/)?(test_\w+|conftest)\.py",  # pytest
     r"tests/properties/mutants\.py",  # make mutants
     r"benchmarks/run\.py",  # make bench
+    r"benchmarks/sealing\.py",  # for a person to measure with
     r"docs/generate\.py",  # make docs
     r"examples/\w+\.py",  # for a person to read and run
     r"kubelet/images/\w+\.py",  # the process runtime, as the programs of images

@@ -17,12 +17,13 @@ from typing import Final
 import msgspec
 
 from adapters import collector, eventstore, nats_wire
+from adapters.archive_segment import Damaged
 from adapters.clock import Clock, MonotoneClock
 from adapters.eventlog import AnotherWriter, EventLog
 from domain import names
 from domain.errors import Permanent, Transient
 from domain.protocol import Answer, Assignment, Pulse
-from workers import loading, notary, state
+from workers import loading, notary, speaking, state
 from workers.committing import Committer
 from workers.decisions import Target
 from workers.intake import (
@@ -78,6 +79,7 @@ class Control:
         self._clock = clock
         self._state = state.State(settings.writer)
         self._mailbox = Mailbox()
+        self._held = speaking.Held()
         self._outcomes: asyncio.Queue[tuple[Step, int]] = asyncio.Queue(maxsize=1)
         self._commit_thread = ThreadPoolExecutor(1, "commit")
         self._read_thread = ThreadPoolExecutor(1, "lookup")
@@ -144,6 +146,7 @@ class Control:
             asyncio.create_task(self._fetch(commands), name="fetch"),
             asyncio.create_task(relay.run(), name="relay"),
             asyncio.create_task(self._pulse(client), name="pulse"),
+            asyncio.create_task(self._confirm(), name="confirm"),
             asyncio.create_task(self._sign(client), name="notary"),
         ]
         stopping = asyncio.create_task(stop.wait())
@@ -231,8 +234,13 @@ class Control:
             stream = item.target.key
             version = 0
             if item.target.verb in ("create", "apply"):
-                rows = self._log.read_stream(stream, limit=1, descending=True)
-                version = rows[0].version if rows else 0
+                try:
+                    rows = self._log.read_stream(stream, limit=1, descending=True)
+                    version = rows[0].version if rows else 0
+                except Damaged as error:
+                    what = f"{stream} existed before"
+                    answer = loading.unreadable(item.id, what, error)
+                    answers.setdefault(key, answer)
             found.append(
                 msgspec.structs.replace(
                     item, known=answers.get(key), known_version=version
@@ -358,23 +366,32 @@ class Control:
     async def _speak(self, outcome: Step) -> None:
         for reply, answer in outcome.answers:
             await self._say(reply, _ENCODER.encode(answer))
+        if outcome.syncs:
+            await self._say_held()  # what is older comes before a list
         for reply, listing in outcome.syncs:
             if reply:
-                await self._say(reply, _ENCODER.encode(listing))
+                await self._say(reply, speaking.fitting(listing, self._room))
         for node, assignment in outcome.assignments.items():
+            for each in self._held.add(node, assignment):
+                await self._assign(node, each)
+
+    async def _say_held(self) -> None:
+        for node, assignment in self._held.take().items():
             await self._assign(node, assignment)
 
+    async def _confirm(self) -> None:
+        while True:
+            await asyncio.sleep(speaking.HOLD_SECONDS)
+            await self._say_held()
+
     async def _assign(self, node: str, assignment: Assignment) -> None:
-        data = _ENCODER.encode(assignment)
-        client = self._client
-        assert client is not None, "nothing is said before the connection"
-        if len(data) > client.max_payload - 4096:
-            # It does not fit into a message: the node asks for the full list instead.
-            assignment = msgspec.structs.replace(
-                assignment, run=(), stop=(), templates={}, resync=True
-            )
-            data = _ENCODER.encode(assignment)
+        data = speaking.fitting(assignment, self._room)
         await self._say(nats_wire.assign_subject(node), data)
+
+    @property
+    def _room(self) -> int:
+        assert self._client is not None, "nothing is said before the connection"
+        return self._client.max_payload - speaking.SLACK
 
     async def _announce(self) -> None:
         """Every node asks for its full list: whatever was on its way may be lost."""

@@ -136,11 +136,15 @@ def _judged(state: State, name: str, event: events.Event, cause: int) -> None:
 
 def _evict(state: State, evicted: node_health.Evict) -> None:
     held = state.cluster.actual.pods[evicted.pod]
-    cause = state.cluster.actual.nodes[evicted.node].node.health_position
+    at = state.cluster.actual.nodes[evicted.node].node
+    cause = at.health_position
+    why = f"node {at.name} was not heard for longer than the pod tolerates"
+    if not at.lost_at:
+        why = f"node {at.name} has a taint that the pod does not tolerate any longer"
     own = state.cluster.desired.templates[held.template].grace
     for event in pod.terminate(
         held,
-        why=f"node {evicted.node} was not heard for longer than the pod tolerates",
+        why=why,
         reason=evicted.reason,
         grace=pod.grace_of(held, None, own),
         now=state.now,

@@ -405,7 +405,11 @@ def _observation(status: PodStatus, held: Pod) -> PodObservation:
         started_at=status.started_at,
         containers=status.containers,
         init_containers=status.init_containers,
-        notes=tuple(note for note in status.notes if note not in told),
+        notes=(
+            tuple(note for note in status.notes if note not in told)
+            if status.notes
+            else ()
+        ),
     )
 
 

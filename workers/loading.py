@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from adapters.archive_segment import Damaged
 from adapters.eventlog import EventLog, Row
 from domain import catalogue, command
 from domain.errors import Permanent
@@ -69,9 +70,21 @@ def read(row: Row) -> Recorded | None:
 
 
 def answers(log: EventLog, streams: Sequence[str]) -> dict[str, Answer]:
-    """The answers that the store has for these streams of commands."""
+    """The answers that the store has for these streams of commands.
+
+    A command whose answer is in an archive that cannot be read is answered with that.
+    """
     found: dict[str, Answer] = {}
-    for stream, rows in log.read_first(streams, 1).items():
+    try:
+        first = log.read_first(streams, 1)
+    except Damaged as error:
+        if len(streams) == 1:
+            id_ = streams[0].partition("/")[2]
+            return {streams[0]: unreadable(id_, "it was answered before", error)}
+        for stream in streams:
+            found.update(answers(log, [stream]))
+        return found
+    for stream, rows in first.items():
         recorded = read(rows[0])
         if recorded is None:
             continue
@@ -79,6 +92,14 @@ def answers(log: EventLog, streams: Sequence[str]) -> dict[str, Answer]:
         if isinstance(event, command.CommandAccepted | command.CommandRejected):
             found[stream] = event.answer
     return found
+
+
+def unreadable(id_: str, what: str, error: Damaged) -> Answer:
+    """The refusal of a command that needs what cannot be read; nothing is recorded."""
+    text = f"{what}, and that cannot be read: {error}"
+    return Answer(
+        id=id_, result="rejected", reason="InternalError", code=500, message=text
+    )
 
 
 def new_cluster_uid() -> str:

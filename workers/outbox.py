@@ -5,6 +5,8 @@
 3. A sync's answer is made at the end of the step, so that it speaks for all of it.
 """
 
+from typing import Final
+
 import msgspec
 
 from domain import events, pod
@@ -20,6 +22,11 @@ from domain.protocol import (
     SyncReply,
 )
 from workers.state import State
+
+_FOLLOWED: Final = frozenset(
+    {pod.PodScheduled, pod.PodConfigured, pod.PodTerminationRequested}
+)
+"""The events that a node is told of."""
 
 
 class _Changes:
@@ -134,9 +141,7 @@ class Outbox:
 
     def _follow(self, recorded: Recorded) -> None:
         event = recorded.event
-        if not isinstance(
-            event, pod.PodScheduled | pod.PodConfigured | pod.PodTerminationRequested
-        ):
+        if type(event) not in _FOLLOWED:
             return
         held = self._state.cluster.actual.pods.get(recorded.stream)
         if held is None or not held.node or held.position < recorded.position:

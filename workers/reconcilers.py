@@ -423,9 +423,7 @@ def _replica_plan(
     return replicas.plan(
         active,
         held.replicas,
-        pods=(
-            each for each in members if each.active and each.owner_uid == held.uid
-        ),
+        pods=(each for each in members if each.active and each.owner_uid == held.uid),
         related=lambda node: actual.siblings(group, node),
         now=state.now,
     )

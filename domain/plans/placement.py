@@ -119,24 +119,25 @@ def place(
     `siblings` tells how many pods of the same owner are bound to a node of that name.
     """
     count = len(nodes)
+    index = start % count if count else 0
     best: NodeView | None = None
-    best_score = (0, 0, 0)
+    best_first, best_left = (0, 0), 0
     feasible = looked_at = 0
-    for offset in range(count):
-        node = nodes[(start + offset) % count]
+    while looked_at < count and feasible < limit:
+        node = nodes[index]
+        index = index + 1 if index + 1 < count else 0
         looked_at += 1
         if lacks(needs, node):
             continue
-        score = (
-            _avoided(needs.tolerations, node.taints) if node.taints else 0,
-            siblings(node.name),
-            -_left(needs, node),
-        )
-        if best is None or score < best_score:
-            best, best_score = node, score
         feasible += 1
-        if feasible >= limit:
-            break
+        taints = node.taints
+        avoided = _avoided(needs.tolerations, taints) if taints else 0
+        first = avoided, siblings(node.name)
+        if best is not None and first > best_first:
+            continue  # what it has left is of no interest
+        left = _left(needs, node)
+        if best is None or first < best_first or left > best_left:
+            best, best_first, best_left = node, first, left
     if best is None:
         return Unplaceable(message=explain(needs, nodes))
     return Placed(node=best.name, looked_at=looked_at)

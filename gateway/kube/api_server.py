@@ -1,6 +1,7 @@
 """The Kubernetes API of one process: everything of this package wired together."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Final
 
@@ -8,7 +9,7 @@ import msgspec
 
 from adapters import certificates
 from domain.errors import Permanent
-from gateway.kube import kubeconfig, writer
+from gateway.kube import kubeconfig, openapi, openapi_v2, writer
 from gateway.kube.changes import Changes
 from gateway.kube.handlers import Handlers, Writer
 from gateway.kube.logins import Logins
@@ -21,7 +22,7 @@ from gateway.kube.watches import Watches
 from gateway.past import Past
 from gateway.reader import Reader
 
-TIDY_SECONDS: Final = 30.0
+TIDY_SECONDS: Final = 5.0
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +44,8 @@ class ApiServer:
         self._handlers: Handlers | None = None
         self.logins = Logins(settings.nats_url)
         self.server = Server(self.logins, self, settings.version)
+        self.server.extra[openapi.PATH] = openapi.answer
+        self.server.extra[openapi_v2.PATH] = openapi_v2.answer
 
     async def start(self) -> int:
         """Afterwards the port, which comes back, is open and says: not ready.
@@ -87,6 +90,7 @@ class ApiServer:
         """Keeps house; returns never."""
         while True:
             await asyncio.sleep(TIDY_SECONDS)
+            self.server.tidy(time.monotonic())
             await self.logins.tidy()
 
     async def stop(self) -> None:

@@ -9,6 +9,7 @@ else what was changed.
 
 from domain.deployment import CHANGE_CAUSE
 from domain.replicaset import ReplicaSet
+from gateway.views import replicasets
 from gateway.views.scene import JSON, Scene
 
 
@@ -23,12 +24,12 @@ def of(at: Scene, held: ReplicaSet) -> str:
     return revision.cause
 
 
-def shown(at: Scene, held: ReplicaSet, document: JSON) -> JSON:
-    """The ReplicaSet's document with that cause; itself where there is none."""
-    cause = of(at, held)
-    metadata = document["metadata"]
+def document(at: Scene, held: ReplicaSet) -> JSON:
+    """The apps/v1 object, with that cause where there is one."""
+    found = replicasets.document(at, held)
+    cause, metadata = of(at, held), found["metadata"]
     assert isinstance(metadata, dict), "every object has metadata"
-    if not cause:
-        return document
-    annotations = {**metadata.get("annotations", {}), CHANGE_CAUSE: cause}
-    return {**document, "metadata": {**metadata, "annotations": annotations}}
+    if cause:
+        known = metadata.get("annotations", {})
+        metadata["annotations"] = {**known, CHANGE_CAUSE: cause}
+    return found

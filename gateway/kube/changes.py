@@ -191,10 +191,9 @@ class Feed:
 
 
 class _Gone(NamedTuple):
-    """An object that has gone in this step, as it was at last."""
+    """An object that has gone in this step, as it was at last, for each feed."""
 
     position: int
-    side: Side
     shown: dict[int, Shown]
 
 
@@ -335,7 +334,7 @@ class Changes:
         held = cluster.held(key)
         side = Side(held, kind.labels(scene, held)) if held is not None else None
         self._before.setdefault(key, side)
-        if ends and held is not None and side is not None:
+        if ends and held is not None:
             position = recorded.position
             shown = {
                 id(feed): feed.kind.shown(
@@ -343,7 +342,7 @@ class Changes:
                 )
                 for feed in feeds
             }
-            self._gone.setdefault(key, []).append(_Gone(position, side, shown))
+            self._gone.setdefault(key, []).append(_Gone(position, shown))
 
     def _note_command(self, recorded: Recorded) -> None:
         """A command may say who manages the fields of its object."""
@@ -466,10 +465,10 @@ class Changes:
             gone = self._gone.get(key, [])
             if gone and before is not None:
                 first = gone[0]
-                namespace = kind.key(first.side.held)[0]
+                namespace = kind.key(before.held)[0]
                 last = first.shown.get(id(feed))
                 if last is not None:
-                    yield Change(namespace, first.position, first.side, None, last)
+                    yield Change(namespace, first.position, before, None, last)
                 before = None
             if held is None:
                 continue

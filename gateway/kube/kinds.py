@@ -17,7 +17,7 @@ from domain.labels import LabelSelector
 from domain.plain import PlainObject
 from domain.replicaset import ReplicaSet
 from gateway import listing, selection
-from gateway.kube import autoscaling, resources, tables
+from gateway.kube import autoscaling, causes, resources, tables
 from gateway.kube.forms import Form, Shown
 from gateway.kube.resources import Resource
 from gateway.kube.statuses import Failure
@@ -177,9 +177,7 @@ def _listed(resource: Resource, source: Any, fields: Mapping[str, Any]) -> Kind:
         find=source.find,
         key=source.key,
         labels=source.labels,
-        document=(
-            source.document if resource.group != "events.k8s.io" else _newer_event
-        ),
+        document=_OTHERS.get((resource.group, resource.own), source.document),
     )
 
 
@@ -238,6 +236,11 @@ def _newer_event(at: Scene, held: Happening) -> JSON:
     }
 
 
+_OTHERS: Final[Mapping[tuple[str, str], Callable[[Scene, Held], JSON]]] = {
+    ("events.k8s.io", "event"): _newer_event,
+    ("apps", "replicaset"): causes.document,
+}
+"""Objects that look different here than for `rollbook get`."""
 _METADATA: Final[Mapping[str, Callable[[Held], str]]] = {
     "metadata.name": lambda held: held.name,
     "metadata.namespace": lambda held: held.namespace,

@@ -221,15 +221,18 @@ RESOURCES: Final[tuple[Resource, ...]] = (
         short_names=("ev",),
         verbs=_READ,
     ),
-    Resource(
-        group="authentication.k8s.io",
-        version="v1",
-        plural="selfsubjectreviews",
-        singular="selfsubjectreview",
-        kind="SelfSubjectReview",
-        own="",
-        namespaced=False,
-        verbs=_REVIEW,
+    *(
+        Resource(
+            group="authentication.k8s.io",
+            version=version,
+            plural="selfsubjectreviews",
+            singular="selfsubjectreview",
+            kind="SelfSubjectReview",
+            own="",
+            namespaced=False,
+            verbs=_REVIEW,
+        )
+        for version in ("v1", "v1beta1")
     ),
     Resource(
         group="authorization.k8s.io",

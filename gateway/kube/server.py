@@ -37,7 +37,9 @@ BODY_SECONDS: Final = 30.0
 IDLE_SECONDS: Final = 90.0
 WRITE_SECONDS: Final = 30.0
 """A client that takes nothing for so long is cut off."""
-HANDSHAKE_SECONDS: Final = 10.0
+FIRST_SECONDS: Final = 10.0
+"""So long a new connection has for its handshake, and then for its first request."""
+CONNECTIONS_MAX: Final = 2_000
 AT_ONCE: Final = 512
 COMPRESSED_BYTES: Final = 128 * 1024
 WARNING: Final = '299 - "{}"'
@@ -45,6 +47,8 @@ JSON_TYPE: Final = "application/json"
 
 Open = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = logging.getLogger(__name__)
+_quiet = logging.getLogger(f"{__name__}.http")
+_quiet.setLevel(logging.CRITICAL)  # a client's broken request is no news of ours
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -74,6 +78,11 @@ class Server:
         self._running = 0
         self._streams: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
+        self._busy: set[web.RequestHandler] = set()
+        """The connections on which a request is answered."""
+        self._idle: dict[web.RequestHandler, float] = {}
+        """The others, and when they are closed, on the monotonic clock."""
         self.ready = False
         """The log is folded: before, there is nothing to answer from, and all but
         health and version is 503."""
@@ -87,31 +96,56 @@ class Server:
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            logger=_quiet,
             handler_cancellation=True,
             keepalive_timeout=IDLE_SECONDS,
+            lingering_time=1.0,
             shutdown_timeout=2.0,
             max_line_size=16_384,
             max_field_size=16_384,
         )
         await self._runner.setup()
-        site = web.TCPSite(
-            self._runner,
+        handler = self._runner.server
+        assert handler is not None, "it is set up"
+        self._listener = await asyncio.get_running_loop().create_server(
+            handler,
             host,
             port,
-            ssl_context=tls,
+            ssl=tls,
             backlog=1_024,
             reuse_address=True,
+            ssl_handshake_timeout=FIRST_SECONDS if tls is not None else None,
         )
-        await site.start()
-        addresses = self._runner.addresses
-        return int(addresses[0][1])
+        return int(self._listener.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """Afterwards nothing is open: streams end first."""
         for task in list(self._streams):
             task.cancel()
+        if self._listener is not None:
+            self._listener.close()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    def tidy(self, now: float) -> None:
+        """Afterwards connections that have asked nothing for long are closed (rule 1);
+        of too many idle ones those that have been idle longest. `now` is monotonic."""
+        if self._runner is None or self._runner.server is None:
+            return
+        open_now = dict.fromkeys(self._runner.server.connections)
+        for gone in self._idle.keys() - open_now.keys():
+            del self._idle[gone]
+        for each in open_now:
+            if each not in self._busy:
+                self._idle.setdefault(each, now + FIRST_SECONDS)
+        over = len(open_now) - CONNECTIONS_MAX
+        by_end = sorted(self._idle.items(), key=lambda item: item[1])
+        for index, (each, ends_at) in enumerate(by_end):
+            if ends_at <= now or index < over:
+                self.counters["connections.cut"] += 1
+                del self._idle[each]
+                if each.transport is not None:
+                    each.transport.abort()
 
     # --- one request ----------------------------------------------------------------
 
@@ -127,6 +161,8 @@ class Server:
             )
         self._running += 1
         counted = True
+        self._busy.add(http.protocol)
+        self._idle.pop(http.protocol, None)
         try:
             answer = await self._respond(http)
             if isinstance(answer, Stream):
@@ -149,9 +185,11 @@ class Server:
             return self._failed(Failure(500, "InternalError", text))
         finally:
             self._running -= counted
+            self._busy.discard(http.protocol)
+            self._idle[http.protocol] = time.monotonic() + IDLE_SECONDS
 
     async def _respond(self, http: web.Request) -> web.StreamResponse | Stream:
-        path = http.path
+        path = http.path.rstrip("/")  # some clients ask for `/version/`
         if path in ("/healthz", "/livez", "/readyz") or path == "/version":
             return self._open(path)
         if not self.ready:

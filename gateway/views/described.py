@@ -43,8 +43,11 @@ def of_pod(at: Scene, held: pod.Pod) -> str:
 
 
 def of_plain(held: PlainObject) -> str:
-    """A plain object; nothing happens to it but its own events."""
-    return tabs.align(joined([*plain.described(held), f"Events:\t{NONE}"]))
+    """A plain object; nothing happens to it that would be told as an event."""
+    lines = list(plain.described(held))
+    if held.kind not in ("namespace", "secret"):  # kubectl tells no events of these
+        lines.append(f"Events:\t{NONE}")
+    return tabs.align(joined(lines))
 
 
 def text(

@@ -7,7 +7,7 @@ but the nodes.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -22,23 +22,12 @@ from workers.step import step
 
 PODS_PER_DEPLOYMENT: Final = 500
 _START: Final = 1_700_000_000.0
-_TOLD_EVERY: Final = 50_000
 _encode = msgspec.json.Encoder().encode
 
-Progress = Callable[[int, int], None]
-"""How many events are written, and how many will be."""
 
-
-def write(
-    log: eventlog.EventLog,
-    events: int,
-    *,
-    pods: int,
-    nodes: int,
-    progress: Progress = lambda _done, _all: None,
-) -> None:
+def write(log: eventlog.EventLog, events: int, *, pods: int, nodes: int) -> None:
     """Afterwards the empty `log` has at least so many events of so many pods."""
-    _Writer(log, pods, nodes, progress).write(events)
+    _Writer(log, pods, nodes).write(events)
 
 
 class _Node:
@@ -106,13 +95,9 @@ def _status(
 class _Writer:
     """The writer and its nodes, until the log is long enough."""
 
-    def __init__(
-        self, log: eventlog.EventLog, pods: int, nodes: int, progress: Progress
-    ) -> None:
+    def __init__(self, log: eventlog.EventLog, pods: int, nodes: int) -> None:
         self._log = log
-        self._progress = progress
         self._last = 0
-        self._all = 0
         self._digest = seals.BEGINNING
         self._now = _START
         self._state = State()
@@ -126,7 +111,6 @@ class _Writer:
 
     def write(self, events: int) -> None:
         """Afterwards the log has at least so many events."""
-        self._all = events
         self._take([Founding(uid="benchmark", version="0")])
         for reply, answer in self._take([n.hello() for n in self._nodes.values()]):
             self._nodes[reply].incarnation = answer.incarnation
@@ -184,9 +168,7 @@ class _Writer:
         sealed = [seals.seal(self._digest, rows)] if rows else []
         self._log.append(rows, tracking, sealed)
         for seal in sealed:
-            before, self._last, self._digest = self._last, seal.last, seal.digest
-            if before // _TOLD_EVERY != self._last // _TOLD_EVERY:
-                self._progress(self._last, self._all)
+            self._last, self._digest = seal.last, seal.digest
 
     def _command(self, name: str, verb: str, body: object) -> CommandInput:
         sent = protocol.CommandMessage(

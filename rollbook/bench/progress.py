@@ -17,7 +17,9 @@ _TICK_SECONDS: Final = 0.5
 _LINE_SECONDS: Final = 15.0
 _HEADLINES: Final = (
     "rate", "seconds", "tail", "ready_p99", "answered_p99", "committed_p99",
-    "again_p99", "replaced", "control_ready", "api_ready", "idle_cores",
+    "again_p99", "replaced", "control_ready", "api_ready", "idle_cores", "replay_rate",
+    "at_pod_p99", "at_deployment_full_p99", "at_whole_p99", "verify_rate",
+    "history_page_p99", "sealed_30",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@
 
 import asyncio
 import gc
+import pathlib
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -73,29 +74,37 @@ def replay(store: str) -> Figures:
     log = eventstore.open_log(store, read_only=True)
     last = log.last_position()
     view = View(log)
-    _, seconds, busy = _started(view)
+    seconds, busy = _started(view)
     figures = {
         "events": float(last),
+        **_bytes_per_event(store, last),
         "replay_rate": last / seconds,
         "replay_cpu_rate": last / busy,
     }
     behind = _cut_before_the_end(view, last)
     gc.collect()
-    state, seconds, _ = _started(view)
+    seconds, _ = _started(view)
     figures["tail_events"] = float(behind)
     figures["snapshot_start"] = seconds
-    figures["pods_folded"] = float(len(state.cluster.actual.pods))
     log.close()
     return figures
 
 
-def _started(view: View) -> tuple[State, float, float]:
-    """The writer's state, the seconds that it took, and those of the processor."""
+def _started(view: View) -> tuple[float, float]:
+    """The seconds that the writer's start took, and those of the processor."""
     state = State()
     begun, busy = time.perf_counter(), time.process_time()
     loading.load(state, view)
     state.wake(state.cluster.timestamp)
-    return state, time.perf_counter() - begun, time.process_time() - busy
+    return time.perf_counter() - begun, time.process_time() - busy
+
+
+def _bytes_per_event(store: str, events: int) -> Figures:
+    """Of a log in a file: rows, index and seals."""
+    file = pathlib.Path(store.removeprefix("sqlite://"))
+    if not store.startswith("sqlite://") or not events:
+        return {}
+    return {"event_bytes": file.stat().st_size / events}
 
 
 def _cut_before_the_end(view: View, last: int) -> int:
@@ -167,7 +176,10 @@ Draw = Callable[[random.Random, queries.Moment], Question]
 def _kinds(reader: Reader) -> dict[str, Draw]:
     """By the names of their figures, the questions about one object."""
     cluster = reader.cluster
-    pods, nodes = list(cluster.actual.pods), list(cluster.actual.nodes)
+    pods, nodes = (
+        list(cluster.actual.pods),
+        [u.node.key for u in cluster.actual.node_list],
+    )
     sets, owners = list(cluster.desired.replicasets), list(cluster.desired.deployments)
 
     def about(kind: str, keys: Sequence[str], format_: str) -> Draw:

@@ -3,7 +3,8 @@
 1. Each run of each story at each size has a fresh system in a folder of its own, which
    is gone afterwards unless it is to be kept.
 2. `create`, `roll` and `undo` share a system, and `restart` starts again on the log of
-   `create …` and of `million` where it is asked for beside them.
+   `create …` and of `million` where it is asked for beside them. Those of longlogs.py
+   read the log of the first of these, or of `mixed`; else one is made for them.
 3. Whatever happens, nothing that was started is left running.
 """
 
@@ -18,7 +19,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from domain import errors
-from rollbook.bench import endurance, flames, progress, reactions, rollouts
+from rollbook.bench import endurance, flames, longlogs, progress, reactions, rollouts
 from rollbook.bench import session as sessions
 from rollbook.bench.results import Outcome
 from rollbook.bench.session import Session
@@ -31,7 +32,8 @@ class Scenario(NamedTuple):
     """What it does, at which size without further words, and how large the cluster."""
 
     about: str
-    act: Act
+    act: Act | None
+    """None for those of longlogs.py, which need no system."""
     pods: tuple[int, ...]
     nodes: int = 0
     """0 goes by the number of pods."""
@@ -76,12 +78,21 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "kill": Scenario(
         "control is killed in the middle of a create", endurance.kill, (50_000,)
     ),
+    "replay": Scenario(
+        "a long log is folded, whole and from a snapshot", None, (5_000,)
+    ),
+    "past": Scenario("what --at takes on a long log", None, (5_000,)),
+    "verify": Scenario("a long log is examined", None, (5_000,)),
+    "history": Scenario("a Deployment of 10,000 revisions", None, (5_000,)),
+    "sealing": Scenario("what seals add to an append", None, (5_000,)),
 }  # fmt: skip
 
 QUICK_PODS: Final = 200
 QUICK_NODES: Final = 20
 _PODS_PER_NODE: Final = 50
 _NODES_MIN: Final = 100
+_HOSTS: Final = frozenset({*rollouts.STORY, "mixed", "million"})
+"""The stories whose logs are worth reading again (rule 2)."""
 _LOSS: Final = {"apart": 1, "heartbeat": 1.0, "grace": 5.0, "toleration": 0}
 """Of `node-loss`: the one node that dies, and times that nobody has to wait for."""
 
@@ -139,15 +150,18 @@ def stories(names: Sequence[str]) -> list[tuple[str, ...]]:
     chosen = [name for name in SCENARIOS if name in names]
     story = tuple(name for name in chosen if name in rollouts.STORY)
     found = [story] if story else []
-    found += [
-        (name,) for name in chosen if name not in rollouts.STORY and name != "restart"
-    ]
-    if "restart" not in chosen:
-        return found
-    hosts = [each for each in found if each == story or each == ("million",)]
-    if not hosts:
-        return [*found, ("restart",)]
-    return [(*each, "restart") if each in hosts else each for each in found]
+    reading = tuple(name for name in chosen if SCENARIOS[name].act is None)
+    apart = (*rollouts.STORY, "restart", *reading)
+    found += [(name,) for name in chosen if name not in apart]
+    if "restart" in chosen:
+        hosts = [each for each in found if each == story or each == ("million",)]
+        found = [(*each, "restart") if each in hosts else each for each in found]
+        found += [] if hosts else [("restart",)]
+    if reading:
+        first = [each for each in found if each[0] in _HOSTS][:1]
+        found = [(*each, *reading) if [each] == first else each for each in found]
+        found += [] if first else [reading]
+    return found
 
 
 def _shape(options: Options, name: str, pods: int) -> Shape:
@@ -193,7 +207,44 @@ async def _carry_out(
     options: Options, job: Job, folder: Path, show: progress.Show
 ) -> list[Outcome]:
     found: list[Outcome] = []
-    system = System(folder / "cluster", job.shape)
+    store = options.store or f"sqlite://{folder}/log.db"
+    made = all(SCENARIOS[name].act is None for name in job.names)
+    if not made:
+        system = System(folder / "cluster", job.shape)
+        store = system.store
+        found = await _on_system(options, job, system, show)
+    reading = [name for name in job.names if SCENARIOS[name].act is None]
+    if reading and not any(outcome.stopped for outcome in found):
+        place = longlogs.Place(store, folder, options.quick)
+        if made and longlogs.NEED_A_LOG.intersection(reading):
+            show.say("  making a log")
+            await longlogs.make(place, job.pods, job.shape.nodes)
+        found += [await _on_log(job, name, place, show) for name in reading]
+    return found
+
+
+async def _on_log(
+    job: Job, name: str, place: longlogs.Place, show: progress.Show
+) -> Outcome:
+    async with show.busy(name):
+        measured = await longlogs.measure(name, place)
+    outcome = Outcome(
+        scenario=name,
+        pods=job.pods,
+        nodes=job.shape.nodes,
+        run=job.run,
+        figures=measured.figures,
+        events=int(measured.figures.get("events", 0)),
+        problems=measured.problems,
+    )
+    show.outcome(outcome)
+    return outcome
+
+
+async def _on_system(
+    options: Options, job: Job, system: System, show: progress.Show
+) -> list[Outcome]:
+    found: list[Outcome] = []
     created = 0
     try:
         async with show.busy("starting"):
@@ -221,6 +272,8 @@ async def _carry_out(
 
 async def _outcomes(session: Session, job: Job) -> AsyncIterator[Outcome]:
     for act in dict.fromkeys(SCENARIOS[name].act for name in job.names):
+        if act is None:
+            continue
         async for outcome in act(session, job.pods, job.names):
             yield outcome
             if outcome.stopped:

@@ -126,6 +126,8 @@ def bench(
       idle               10,000 nodes with heartbeats
       restart            control and api start on a log that is there
       kill               control is killed in the middle of a create
+      replay past verify a log of a million events: folded, asked of the past, examined
+      history sealing    10,000 revisions; what seals add to an append
       all                each of them but million
 
     \b

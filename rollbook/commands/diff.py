@@ -51,9 +51,9 @@ def diff(
     exit_code: bool,
     output: str,
 ) -> None:
-    """Show what differs between the moments A and B: objects that were created, deleted
-    or changed, and which of their fields.
+    """Show what differs between the moments A and B.
 
+    These are objects that were created, deleted or changed, and of those which fields.
     A moment is a position of the log, a time, how long ago, or `now`. Fields are those
     of `get -o yaml`; the resourceVersion is left out.
 

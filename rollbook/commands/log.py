@@ -4,15 +4,16 @@ import csv
 import io
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 import click
 import msgspec
 
 from domain import queries, times
-from rollbook import durations, printing, telling
+from rollbook import durations, exporting, telling
 from rollbook.client import Cluster
-from rollbook.commands import common, flags, options
+from rollbook.commands import common, flags, options, verify
 from rollbook.failures import Failure
 
 CSV_COLUMNS: Final = (
@@ -27,7 +28,7 @@ CSV_COLUMNS: Final = (
     "words",
     "event",
 )
-_FORMATS: Final = ("table", "wide", "json", "csv")
+_FORMATS: Final = ("table", "wide", "json", "csv", "parquet")
 
 
 @click.command(cls=flags.Command)
@@ -62,7 +63,15 @@ _FORMATS: Final = ("table", "wide", "json", "csv")
     "--output",
     default="table",
     metavar="FORMAT",
-    help="table, wide (the facts as JSON), json (an object a line) or csv.",
+    help="table, wide (the facts as JSON), json (an object a line), csv or parquet.",
+)
+@click.option(
+    "--to",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    metavar="FILE",
+    help="Write it to this file, which appears when it is complete.",
 )
 @common.past
 @options.namespaced
@@ -72,6 +81,7 @@ def log(
     types: tuple[str, ...],
     follow: bool,
     output: str,
+    file: Path | None,
     at: queries.Moment | None,
 ) -> None:
     """Print the events of the log: position, time, who, what, in words.
@@ -83,11 +93,14 @@ def log(
       rollbook log --since 1h --at 30m
       rollbook log -f -o json
       rollbook log deployment/nginx -o csv
+      rollbook log -o parquet --to log.parquet
     """
     if output not in _FORMATS:
         raise Failure(common.bad_format(output, ",".join(_FORMATS[1:])))
     if follow:
         common.only_now(at, "--follow")
+    if follow and (file is not None or output == "parquet"):
+        raise Failure("error: --follow never ends, so no file would be complete")
     names = [name for each in types for name in each.split(",") if name]
 
     async def work(cluster: Cluster) -> None:
@@ -97,11 +110,17 @@ def log(
             if follow
             else cluster.log(what, after=after, types=names, at=at)
         )
-        form = _form(output)
-        if output == "csv":
-            printing.say(_csv(CSV_COLUMNS))
-        async for row in rows:
-            printing.say(form(row))
+        tell = verify.progress() if file is not None else None
+        end = (await cluster.status()).position if tell is not None else 0
+        header = _csv(CSV_COLUMNS) if output == "csv" else ""
+        form = None if output == "parquet" else _form(output)
+        with exporting.begun(form, header, file) as sink:
+            async for row in rows:
+                sink.add(row)
+                if tell is not None and not row.position % exporting.TELL_EVERY:
+                    tell(row.position, end)
+        if tell is not None:
+            tell(end, end)
 
     common.run(work)
 

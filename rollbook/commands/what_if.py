@@ -174,6 +174,8 @@ def lines(found: what_if.Comparison) -> list[str]:
 def _time(figures: what_if.Figures) -> str:
     if figures.seconds is None:
         return "stalled" if figures.stalled else "never"
+    if figures.seconds < 1.0:
+        return f"{figures.seconds * 1000.0:.0f}ms"
     if figures.seconds < _TENTHS_BELOW:
         return f"{figures.seconds:.1f}s"
     return ages.human(figures.seconds)

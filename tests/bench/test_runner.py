@@ -18,6 +18,10 @@ from rollbook.bench.system import Failure, Shape
         (("restart", "create"), [("create", "restart")]),
         (("million", "restart"), [("million", "restart")]),
         (("restart", "latency"), [("latency",), ("restart",)]),
+        (("verify", "replay"), [("replay", "verify")]),
+        (("past", "million", "restart"), [("million", "restart", "past")]),
+        (("replay", "create", "mixed"), [("create", "replay"), ("mixed",)]),
+        (("history", "idle"), [("idle",), ("history",)]),
     ],
 )
 def test_scenarios_share_a_system_where_one_continues_the_other(

@@ -6,10 +6,11 @@ permissions, the real streams and the real intake.
 
 import asyncio
 import contextlib
+import inspect
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +28,8 @@ from tests.support import nats
 ROLLBOOK = Path(sys.executable).parent / "rollbook"
 GUARD_SECONDS = 60.0
 
+Reply = Message | Awaitable[msgspec.Raw]
+"""An answer to a question; JSON, where it takes a while."""
 Decide = Callable[[nats_wire.CommandSubject, CommandMessage], Answer]
 
 
@@ -63,7 +66,7 @@ class Service:
         self.commands: list[tuple[nats_wire.CommandSubject, CommandMessage]] = []
         self.questions: list[tuple[str, dict[str, object]]] = []
         self.objects: dict[str, dict[str, object]] = {}
-        self.answers: dict[str, Callable[[bytes], Message]] = {}
+        self.answers: dict[str, Callable[[bytes], Reply]] = {}
         self.decide: Decide = accepted
         self.known: dict[str, Answer] = {}
         self.lost_commands = 0
@@ -168,9 +171,11 @@ class Service:
         self.questions.append((verb, json.loads(data)))
         answer = self.answers.get(verb, self._defaults().get(verb))
         assert answer is not None, f"nobody has said what {verb} is answered with"
-        await api.publish(reply, msgspec.json.encode(answer(data)))
+        found = answer(data)
+        said = await found if inspect.isawaitable(found) else found
+        await api.publish(reply, msgspec.json.encode(said))
 
-    def _defaults(self) -> dict[str, Callable[[bytes], Message]]:
+    def _defaults(self) -> dict[str, Callable[[bytes], Reply]]:
         return {"get": self._get, "command": self._command_answer}
 
     def _get(self, data: bytes) -> queries.GetAnswer:

@@ -109,11 +109,11 @@ async def test_every_verb_has_a_method_whose_body_is_its_struct(
             await send({**manifest, "kind": "ReplicaSet"})
         for send in (cluster.create, cluster.apply, cluster.replace):
             await send({**manifest, "kind": "Pod", "apiVersion": "v1"})
-        for kind in references.PLAIN:
-            named = {"kind": kind.title, "apiVersion": kind.api_version}
+        for each in references.PLAIN:
+            named = {"kind": each.title, "apiVersion": each.api_version}
             for send in (cluster.create, cluster.apply, cluster.replace):
                 await send({**manifest, **named})
-            await cluster.delete(f"{kind.name}/a")
+            await cluster.delete(f"{each.name}/a")
         await cluster.replace({**manifest, "kind": "Node", "apiVersion": "v1"})
         with pytest.raises(errors.Rejected, match="cannot be given by a manifest"):
             await cluster.create({**manifest, "kind": "Node", "apiVersion": "v1"})

@@ -67,7 +67,7 @@ def test_help_imports_nothing_that_is_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["why", "pod/a"], ["get", "--nonsense"], ["scale", "x", "--replicas=a"]]
+    "words", [["fly", "pod/a"], ["get", "--nonsense"], ["scale", "x", "--replicas=a"]]
 )
 def test_wrong_usage_exits_with_2(words: list[str]) -> None:
     """An unknown verb, an unknown option, a value of a wrong type."""

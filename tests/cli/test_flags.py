@@ -142,7 +142,11 @@ def test_every_switch_takes_a_value(
     path: str, command: click.Command, param: click.Option, value: bool
 ) -> None:
     """`--NAME=true` and `--NAME=false` of each switch of the command line parse."""
-    needed = [f"{each.opts[0]}=x" for each in command.params if each.required]
+    needed = [
+        "1" if isinstance(each, click.Argument) else f"{each.opts[0]}=x"
+        for each in command.params
+        if each.required
+    ]
     for name in param.opts:
         words = [*needed, f"{name}={str(value).lower()}"]
         context = command.make_context(path, words)

@@ -159,6 +159,7 @@ async def test_a_window_that_shrinks_is_drawn_anew(service: Service) -> None:
         for each in reversed(frames(terminal.text.partition(LEFT)[0]))
         if "position" in each
     )
+    last = last.replace("^C", "")  # the terminal's own echo of the key
     plain = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", row) for row in last.split("\r\n")]
     assert max(map(len, plain)) <= 30
     assert len(plain) <= 9
@@ -194,7 +195,7 @@ def stored(sim: SimCluster, folder: Path) -> tuple[str, EventLog]:
     """The same log in a file, still open."""
     url = f"sqlite://{folder}/rollbook.db"
     log = eventstore.open_log(url)
-    log.append(0, sim.log)
+    log.append(sim.log, [])
     return url, log
 
 
@@ -240,8 +241,8 @@ async def test_a_replay_reads_the_store_of_its_context(
     near = await service.run("--context", str(file), *words)
     assert near.status == 0, near.err
     assert near.out == from_afar.out
-    asked = [found["after"] for verb, found in service.questions if verb == "log"]
-    assert len(asked) < 4, "one to find the step, one for each page that is shown"
+    asked = [found for verb, found in service.questions if verb == "log"]
+    assert len(asked) == 2, "one to find the step, one for the page that is shown"
     log.close()
 
 

@@ -14,29 +14,36 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from adapters import context as contexts
+from adapters import eventstore, nats_wire
 from adapters.memory_log import MemoryLog
 from domain import queries
-from domain.errors import Rejected
-from domain.protocol import ContainerStatus, Message, PodStatus
+from domain.protocol import Answer, CommandMessage, ContainerStatus, PodStatus
 from gateway import logreading
-from gateway.explaining import answering, suggesting, waiting
 from rollbook import screen_replay
-from tests.cli.service import Service
-from tests.gateway.support import Written, report, scene_of
-from tests.support.cluster import SimCluster, manifest
+from tests.cli.service import Reply, Service
+from tests.gateway.support import report, service_of
+from tests.support.cluster import SimCluster, manifest, rows_of
+from workers import notary, sealing
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "why.md"
+EVENING = 17_830.0
+"""Seconds from the evening, when all was well, to twelve past three."""
 SCALE = "rollbook scale deployment/web --replicas=1"
 
 
-def incident() -> SimCluster:
-    """What docs/why.md tells: three pods vanish, and a rollout then sticks."""
+def incident(evening: float = 0.0) -> SimCluster:
+    """What docs/why.md tells: three pods vanish, and a rollout then sticks.
+
+    `evening` is for how many seconds all is well before that.
+    """
     sim = SimCluster()
     create = {"manifest": manifest("web", "nginx:1.7.9", 4)}
     sim.ask("deployment", "web", "create", create, source="rollbook create -f web.yaml")
     sim.settle()
+    sim.run_for(evening)
     sim.ask("deployment", "web", "scale", {"replicas": 1}, source=SCALE)
     sim.settle()
     images = {"images": {"main": "nginx:1.91"}}
@@ -64,43 +71,74 @@ def _pull_fails(sim: SimCluster) -> None:
 
 
 async def answering_from(service: Service, sim: SimCluster) -> None:
-    """The service answers `why` and `log` as the gateway does over this log."""
-    reader = await Written(sim).folded()
-    log, position = reader.log, reader.position
+    """The service answers every question as the gateway does over this log, and every
+    command as control does."""
+    gateway, folded = await service_of(sim), len(sim.log)
 
-    def why(data: bytes) -> Message:
-        asked = msgspec.json.decode(data, type=queries.WhyQuery)
-        scene = scene_of(reader, sim.now)
-        try:
-            answering.check(asked)
-            seen = waiting.look(scene, asked.stream)
-            found = answering.answer(log, asked, seen, position=position, now=sim.now)
-            if found is None:
-                raise suggesting.unknown(scene, asked.stream)
-        except Rejected as error:
-            refused = queries.QueryError(reason=error.reason, message=error.message)
-            return queries.WhyAnswer(error=refused)
-        return found
+    def verb(name: str) -> Callable[[bytes], Reply]:
+        async def answer(data: bytes) -> msgspec.Raw:
+            nonlocal gateway, folded
+            if folded != len(sim.log):
+                gateway, folded = await service_of(sim), len(sim.log)
+            return msgspec.Raw(await gateway.answer(name, data))
 
-    def log_page(data: bytes) -> Message:
-        asked = msgspec.json.decode(data, type=queries.LogQuery)
-        return logreading.answer(log, asked, position, 900_000)
+        return answer
 
-    answers: dict[str, Callable[[bytes], Message]] = {"why": why, "log": log_page}
-    service.answers.update(answers)
+    def decide(at: nats_wire.CommandSubject, message: CommandMessage) -> Answer:
+        body = msgspec.json.decode(message.body)
+        said = sim.ask(at.kind, at.name, at.verb, body, source=message.source)
+        sim.settle()
+        return msgspec.structs.replace(said, id=message.id)
+
+    asked = ("why", "log", "get", "describe", "history", "diff", "status", "digest")
+    service.answers.update({name: verb(name) for name in asked})
+    service.decide = decide
 
 
-async def test_the_document_shows_what_a_person_sees(service: Service) -> None:
-    """Every command of docs/why.md prints what the document shows, to the letter."""
-    await answering_from(service, incident())
+def signed(sim: SimCluster, service: Service, folder: Path) -> Path:
+    """A context beside a store with this log, sealed and signed as the writer does."""
+    log = eventstore.open_log(f"sqlite://{folder}/rollbook.db")
+    sealer = sealing.Sealer(log)
+    signer = notary.Notary(log, notary.Settings(folder=folder))
+    for step in sim.steps:
+        rows, tracking = rows_of(step)
+        made = sealer.seals_for(rows)
+        log.append(rows, tracking, made)
+        sealer.committed(made)
+    signer.make(sim.cluster.uid, sealer.tip)
+    log.close()
+    file = folder / "context.toml"
+    beside = msgspec.structs.replace(service.context, data_folder=str(folder))
+    contexts.write_context(file, beside)
+    return file
+
+
+def plain(text: str) -> str:
+    """What was printed, without blanks at ends of lines and this machine's speed."""
+    text = re.sub(r"[\d,]+ events/s", "N events/s", text)
+    return re.sub(r" +$", "", text, flags=re.MULTILINE)
+
+
+async def test_the_document_shows_what_a_person_sees(
+    service: Service, tmp_path: Path
+) -> None:
+    """Every command of docs/why.md prints what the document shows, to the letter, and
+    those that change something change it."""
+    sim = incident(EVENING)
+    await answering_from(service, sim)
     blocks = re.findall(r"```console\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    assert len(blocks) >= 3
+    verbs = set()
     for block in blocks:
         line, _, shown = block.partition("\n")
         words = shlex.split(line.removeprefix("$ rollbook "))
-        ran = await service.run(*words)
+        verbs.add(words[0])
+        context = service.context_file
+        if words[0] == "verify":
+            context = signed(sim, service, tmp_path)
+        ran = await service.run(*words, ROLLBOOK_CONTEXT=str(context))
         assert ran.status == (1 if "Error from server" in shown else 0), ran
-        assert ran.out + ran.err == shown, line
+        assert plain(ran.out + ran.err) == plain(shown), line
+    assert verbs >= {"log", "why", "get", "diff", "rollout", "scale", "verify"}
 
 
 async def test_json_is_the_chain_as_data(service: Service) -> None:

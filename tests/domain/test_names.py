@@ -43,6 +43,9 @@ KEYS = [
     (names.replicaset_key("a", "web-5d"), ("replicaset", "a", "web-5d")),
     (names.pod_key("a", "web.b-x"), ("pod", "a", "web.b-x")),
     (names.node_key("worker-1"), ("node", "", "worker-1")),
+    (names.namespace_key("x"), ("namespace", "", "x")),
+    (names.key("namespace", "moot", "x"), ("namespace", "", "x")),
+    (names.key("configmap", "x", "c"), ("configmap", "x", "c")),
     (names.command_key("01J/x"), ("command", "", "01J/x")),
 ]
 

@@ -5,7 +5,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from benchmarks import history as benchmark
 from domain import queries
 from gateway.service import Service
 from tests.gateway.support import Written, service_of
@@ -197,13 +196,3 @@ async def test_a_bad_question_is_told_what_is_wrong(
     found = await page(await service_of(many(1)), **asked)
     assert found.error is not None
     assert (found.error.reason, found.error.message) == ("BadRequest", text)
-
-
-@pytest.mark.asyncio
-async def test_the_benchmark_asks_what_it_says_it_asks() -> None:
-    """Every kind of question is answered from a log that folds without an alarm, and
-    its table names each."""
-    found = await benchmark.measure(30, 2)
-    said = benchmark.lines(found, 30)
-    assert len(said) == len(found) + 1
-    assert {each.milliseconds.count for each in found} == {2}

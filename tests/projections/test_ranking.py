@@ -76,7 +76,9 @@ def test_the_kept_order_is_the_order_of_the_plan(
             pods[number] = msgspec.structs.replace(new_pod(number), **change)
             ranking.add(pods[number])
         else:
-            pods[number] = msgspec.structs.replace(before, **change)
+            born = before.created_at  # the one thing that never changes
+            changed = {**change, "created_at": born}
+            pods[number] = msgspec.structs.replace(before, **changed)
             ranking.replace(before, pods[number])
         now += passes
         if passes and len(pods) > 1:

@@ -188,7 +188,7 @@ MUTANTS: Final[Sequence[Mutant]] = (
     Mutant("replaced writer speaks", "S12", subscribers.replaced_writer_speaks),
     Mutant("last changed is youngest", "I11", owners.last_changed_is_youngest),
     Mutant(
-        "foreign controllers overlooked", "I7", owners.foreign_controllers_overlooked
+        "foreign controller overlooked", "I7", owners.foreign_controllers_overlooked
     ),
     Mutant("rollback asked for again", "S11", owners.request_stays),
     Mutant("pause forgets the stall", "I10", owners.pause_forgets_the_stall),

@@ -17,6 +17,7 @@ JOB: Final = {
     "uid": "7d0f",
     "controller": True,
 }
+GONE: Final = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "g", "uid": "g"}
 
 
 def _made(sim: SimCluster, name: str, **metadata: Any) -> CommandInput:
@@ -41,11 +42,12 @@ def twins() -> SimCluster:
 
 
 def what_something_else_controls() -> SimCluster:
-    """I7: a ReplicaSet and a pod of another controller are nobody's to adopt."""
+    """I7: a ReplicaSet of another controller is nobody's to adopt; that it names an
+    owner that is gone is mended all the same."""
     sim = cluster()
     sim.watchers = (system_checkers.OneController(), *sim.watchers)
     sim.state.watchers = sim.watchers
-    sim.step(_made(sim, "other", ownerReferences=[JOB]))
+    sim.step(_made(sim, "other", ownerReferences=[JOB, GONE]))
     sim.settle()
     create(sim, 2)
     sizes = {

@@ -14,7 +14,7 @@ def last_changed_is_youngest() -> Change:
     """Of two of one age the one that was changed last counts as the younger."""
 
     def wrong(self: Any, owner: Any) -> list[Any]:
-        found = [each for each in self.owned_by(owner.key)]
+        found = self.owned_by(owner.key)
         mine = [each for each in found if each.owner_uid == owner.uid]
         return sorted(mine, key=lambda each: (each.created_at, each.position))
 

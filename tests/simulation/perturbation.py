@@ -8,14 +8,13 @@
 """
 
 import argparse
-import logging
 import multiprocessing
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from tests.simulation import decisions
+from tests.simulation import decisions, simulate
 from tests.simulation.stories import KINDS, STORIES, Story, Target, told
 
 WORKERS: Final = 2
@@ -38,9 +37,9 @@ def cells(every: int = 1, story: str = "") -> list[tuple[str, str, int]]:
     return [(name, kind, every) for name in chosen for kind in KINDS]
 
 
+@simulate.quietly()
 def perturb(work: tuple[str, str, int]) -> Cell:
     """All points (or every n-th) of one story under one kind of fault."""
-    logging.disable(logging.CRITICAL)
     name, kind, every = work
     story = _story(name)
     calm = told(story)

@@ -8,7 +8,6 @@
 """
 
 import argparse
-import logging
 import multiprocessing
 import secrets
 import signal
@@ -40,9 +39,9 @@ def outcome(seed: int, edition: int = workload.EDITION) -> Outcome:
     return judge(workload.plan(seed, edition))
 
 
+@simulate.quietly()
 def judge(plan: workload.Plan) -> Outcome:
     """Runs one plan under a guard against hanging."""
-    logging.disable(logging.CRITICAL)  # what is refused is said to a log: not here
 
     def alarm(_number: int, _frame: FrameType | None) -> None:
         raise Hangs(f"it takes more than {PATIENCE} s")

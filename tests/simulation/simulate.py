@@ -1,8 +1,10 @@
 """Runs a plan: its actions, then rest; what it came to, and what was reached."""
 
+import contextlib
+import logging
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -35,6 +37,17 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     injected: dict[str, int] = {}
     delivered: dict[str, int] = {}
     reached: dict[str, int] = {}
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """What is refused is said to a log, which nobody wants to read here."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def suite() -> list[Checker]:

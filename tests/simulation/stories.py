@@ -1,4 +1,4 @@
-"""Ten small stories for exhaustive perturbation, and how a fault is put into one.
+"""Small stories for exhaustive perturbation, and how a fault is put into one.
 
 1. A story rests before each wish, so that a fault in the middle of one part cannot
    change what the next one is asked of.
@@ -150,6 +150,13 @@ def undo_in_the_middle(sim: SimCluster) -> None:
     _ask(sim, "undo")
 
 
+def undo_by_annotation(sim: SimCluster) -> None:
+    """Back, because the legacy annotation asks for it."""
+    _create(sim, 3)
+    _image(sim, "app:2")
+    _ask(sim, "annotate", {"changes": {"deprecated.deployment.rollback.to": "0"}})
+
+
 def pause_and_resume(sim: SimCluster) -> None:
     """Changes wait while it is paused."""
     _create(sim)
@@ -182,6 +189,24 @@ def adoption(sim: SimCluster) -> None:
     _create(sim)
 
 
+def adoption_of_two(sim: SimCluster) -> None:
+    """Two ReplicaSets that users made for one template, one of them with an owner of
+    its own beside; the pod of a third has another controller."""
+    wish: Any = manifest("web", replicas=1)
+    foreign = {"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "j"}
+    for name, owners in (
+        ("b", [foreign]),
+        ("a", []),
+        ("c", [foreign | {"controller": True}]),
+    ):
+        raw = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "spec": wish["spec"]}
+        meta = {"name": name, "labels": {"app": "web"}, "ownerReferences": owners}
+        body = {"manifest": {**raw, "metadata": meta}}
+        sim.ask("replicaset", name, "create", body)
+    sim.settle()
+    _create(sim, 3)
+
+
 def delete(sim: SimCluster) -> None:
     """Gone with all it owns, made again, and gone pods first."""
     _create(sim)
@@ -208,10 +233,12 @@ STORIES: Final[tuple[Story, ...]] = (
     roll,
     roll_over,
     undo_in_the_middle,
+    undo_by_annotation,
     pause_and_resume,
     recreate,
     node_loss,
     adoption,
+    adoption_of_two,
     delete,
     drain,
 )

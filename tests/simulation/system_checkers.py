@@ -98,14 +98,15 @@ class RequestedRollbacks(Checker):
             if not by_annotation or recorded.command_id:
                 continue
             self.reached += 1
-            cleared = [
-                each
+            after = [
+                each.event
                 for each in step.events
-                if each.stream == recorded.stream
-                and each.position > recorded.position
-                and isinstance(each.event, deployment.DeploymentAnnotated)
-                and deployment.ROLLBACK_TO not in each.event.annotations
+                if each.stream == recorded.stream and each.position > recorded.position
             ]
+            cleared = after and (
+                isinstance(after[0], deployment.DeploymentAnnotated)
+                and deployment.ROLLBACK_TO not in after[0].annotations
+            )
             assert cleared, f"{recorded.stream} would be rolled back again and again"
 
     def at_rest(self, sim: SimCluster) -> None:

@@ -84,7 +84,8 @@ class SimCluster:
         self._quiet_since = self.now
         self.state = WatchedState(self.settings, watchers)
         self.nodes: dict[str, SimNode] = {}
-        self.step(Founding(uid="simulated", version="0"))
+        while not self.log:  # a control that finds an empty log founds the cluster
+            self.step(Founding(uid="simulated", version="0"))
         for _ in range(nodes):
             self.add_node()
         if healthy:

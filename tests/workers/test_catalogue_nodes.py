@@ -117,6 +117,9 @@ def test_an_evicted_pod_says_that_it_was_disrupted(sim: SimCluster) -> None:
     frozen(sim)
     held = solo(sim)
     assert held.stage == pod.TERMINATING
+    assert held.termination == (
+        f"node {at} has a taint that the pod does not tolerate any longer"
+    )
     scene = Scene(sim.cluster, Happenings(), Templates(), sim.now)
 
     shown = pods.conditions(held, scene.template(held.template))
@@ -177,6 +180,8 @@ def test_taint_based_evictions(
 
     (lost,) = sim.of(node.NodeLost)
     (ended,) = sim.of(pod.PodTerminationRequested)
+    assert isinstance(ended.event, pod.PodTerminationRequested)
+    assert "was not heard for longer" in ended.event.why
     assert expected <= ended.timestamp - lost.timestamp <= expected + 6.0
     held = sim.cluster.actual.nodes[solo(sim).node].node
     taints = {(each.key, each.effect) for each in held.all_taints()}

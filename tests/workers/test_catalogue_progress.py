@@ -1,11 +1,15 @@
 """Conditions of a rollout where its deadline, a pause and a change of both meet (spec
 2.4, 2.11 and 2.12). Each test names its source."""
 
+from typing import Any
+
 import pytest
 
 from domain import deployment, pod, replicaset
 from domain.plans.rollout import NO_DEADLINE
-from projections.happenings import lines
+from gateway.views import pods
+from gateway.views.scene import Scene, Templates
+from projections.happenings import Happenings, lines
 from tests.support.cluster import SimCluster, manifest
 from tests.workers.scenes import (
     condition,
@@ -14,9 +18,12 @@ from tests.workers.scenes import (
     frozen,
     give,
     make,
+    members,
     owned,
     owner,
+    pod_manifest,
     replicaset_manifest,
+    report,
     rs,
     set_image,
     tally,
@@ -138,6 +145,30 @@ def test_replica_failure_has_the_time_of_its_replicaset(sim: SimCluster) -> None
     assert found.updated_at == failed.timestamp
 
 
+@pytest.mark.parametrize("restarted", ["first", "second"])
+def test_readiness_begins_anew_with_each_restart(
+    sim: SimCluster, restarted: str
+) -> None:
+    """Spec 8.2, mistake 27: whichever container it was, and however often another one
+    was restarted before; also where nobody saw the pod unready in between."""
+    make(sim, replicaset_manifest(replicas=1, minReadySeconds=60))
+    sim.run_for(100.0)
+    (held,) = members(sim)
+    counts = {"first": 5, "second": 1}
+    moments = []
+    for number in range(2):
+        counts[restarted] += number
+        status = [
+            {"name": name, "state": "running", "restarts": count}
+            for name, count in counts.items()
+        ]
+        report(sim, held, phase="Running", ready=True, containers=status)
+        moments.append(sim.cluster.actual.pods[held.key].ready_at)
+
+    assert moments[0] < moments[1] == sim.now
+    assert tally(sim).available == 0
+
+
 # --- lines ------------------------------------------------------------------------
 
 
@@ -165,6 +196,21 @@ def test_what_a_deletion_takes_with_it_makes_no_line(
     held = before[ended.stream]
     told = [line.reason for line in lines(ended, held, sim.cluster)]
     assert told == ["Killing"]
+
+
+def test_an_adopted_pod_has_the_name_that_it_had(sim: SimCluster) -> None:
+    """Spec 3.3 and 3.4: a generateName is what a ReplicaSet made a name of; a pod that
+    it adopts keeps its own, and has none."""
+    give(sim, "create", pod_manifest("solo", {"app": "web"}))
+    make(sim, replicaset_manifest(replicas=2))
+    scene = Scene(sim.cluster, Happenings(), Templates(), sim.now)
+    shown: dict[str, Any] = {
+        held.name: pods.document(scene, held)["metadata"] for held in members(sim)
+    }
+
+    assert shown.pop("solo").get("generateName") is None
+    ((name, made),) = shown.items()
+    assert (made["generateName"], name[:3]) == ("rs-", "rs-")
 
 
 # --- the rest of the catalogue ------------------------------------------------------

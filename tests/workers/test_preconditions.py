@@ -252,7 +252,7 @@ def test_what_another_command_set_in_a_container_stays_through_an_apply() -> Non
     """Limits were set on a container that the manifest names without any; an apply of
     another size let them go, because a live list was not taken for a list."""
     sim = SimCluster(nodes=1)
-    raw = manifest("web", replicas=1)
+    raw: dict[str, Any] = manifest("web", replicas=1)
     sim.ask("deployment", "web", "apply", {"manifest": raw})
     sim.ask("deployment", "web", "set-resources", {"limits": {"cpu": "1"}})
     raw["spec"]["replicas"] = 2

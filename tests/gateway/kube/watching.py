@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from adapters.eventlog import Row
+from domain import catalogue
 from gateway.kube import forms, resources
 from gateway.kube.changes import Changes
 from gateway.kube.objects import Objects
@@ -36,7 +37,7 @@ class Api:
         self.reader: Reader = written.reader()
         self.past = Past(self.reader.log)
         self.now = now
-        self.changes = Changes(managed=lambda k: self.reader.managed.of(k), now=self._n)
+        self.changes = Changes(managed=self._managed, now=self._n)
         self.objects = Objects(
             self.reader, self.past, self.changes, now=self._n, wait_seconds=0.01
         )
@@ -44,6 +45,9 @@ class Api:
 
     def _n(self) -> float:
         return self.now
+
+    def _managed(self, of: str) -> bytes | None:
+        return self.reader.managed.of(of)
 
     async def fold(self) -> None:
         """Afterwards the log is folded; later events are followed."""
@@ -100,7 +104,9 @@ class Api:
 
 def steps(rows: list[Row]) -> Iterator[list[Row]]:
     """The rows of each step: they share a timestamp."""
-    for _, some in itertools.groupby(rows, key=lambda row: row.timestamp):
+    for _, some in itertools.groupby(
+        rows, key=lambda r: catalogue.decode(*r).timestamp
+    ):
         yield [*some]
 
 
