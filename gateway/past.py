@@ -13,12 +13,14 @@
 """
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple, TypeVar
 
+from adapters.archive_segment import Damaged
 from adapters.eventlog import EventLog
 from domain import errors, queries, times
 from domain.errors import Rejected
@@ -42,6 +44,7 @@ _LINE_BYTES: Final = 800
 _OTHER_BYTES: Final = 4_000
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 class At(NamedTuple):
@@ -235,6 +238,7 @@ class Past:
 
         It takes a third of the time at most, so that others are not held up.
         """
+        told = ""
         while True:
             try:
                 last = await self._in(self._index, self._log.last_position)
@@ -242,6 +246,10 @@ class Past:
                 await self._in(self._index, catch_up, self._log, last, self._pause)
             except errors.Transient:
                 pass  # it is asked again
+            except Damaged as error:  # whoever asks for the past is told the same
+                if str(error) != told:
+                    _log.error("the past is not known: %s", error)
+                told = str(error)
             await asyncio.sleep(seconds)
 
     async def index(self) -> None:

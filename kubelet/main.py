@@ -25,8 +25,8 @@ from domain import errors, podspec, protocol
 from kubelet import agent, hollow_runtime, lifecycle, logs_service, node, runtime
 
 SYNC_TIMEOUT: Final = 60.0
-"""As long as the longest wait before the next try (agent.SYNC_RETRY_LIMIT): the answer of a
-control that is late is still the answer, as long as nothing newer was asked."""
+"""As long as the longest wait before the next try (agent.SYNC_RETRY_LIMIT): what a
+control that is late says is still the answer, as long as nothing newer was asked."""
 WATCH_SECONDS: Final = 0.2
 PAYLOAD_SLACK: Final = 4096
 FLUSH_EVERY: Final = 16

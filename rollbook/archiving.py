@@ -289,7 +289,7 @@ def _remove(url: str, log: EventLog, folder: Path, end: int, good: set[str]) -> 
 
 
 def _shrink(store: Removing) -> str:
-    """Gives the room back; why not, where that fails: the rows are gone all the same."""
+    """Gives the room back; the answer says why not, where that fails."""
     try:
         store.shrink()
     except (Permanent, Transient) as error:

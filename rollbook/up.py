@@ -55,7 +55,12 @@ def run(options: UpOptions) -> None:
     data = options.data.resolve()
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(data):
-        asyncio.run(_Supervisor(options, data).run())
+        try:
+            asyncio.run(_Supervisor(options, data).run())
+        finally:
+            # Everything has ended: a second signal must not look like a failure.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)
 
 
 def setup(options: SetupOptions) -> None:

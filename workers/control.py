@@ -231,16 +231,12 @@ class Control:
         answers = loading.answers(self._log, keys)
         found = []
         for item, key in zip(inputs, keys, strict=True):
-            stream = item.target.key
-            version = 0
+            version, stream = 0, item.target.key
             if item.target.verb in ("create", "apply"):
                 try:
-                    rows = self._log.read_stream(stream, limit=1, descending=True)
-                    version = rows[0].version if rows else 0
+                    version = loading.last_version(self._log, stream)
                 except Damaged as error:
-                    what = f"{stream} existed before"
-                    answer = loading.unreadable(item.id, what, error)
-                    answers.setdefault(key, answer)
+                    answers.setdefault(key, loading.unreadable(item.id, stream, error))
             found.append(
                 msgspec.structs.replace(
                     item, known=answers.get(key), known_version=version

@@ -80,7 +80,7 @@ def answers(log: EventLog, streams: Sequence[str]) -> dict[str, Answer]:
     except Damaged as error:
         if len(streams) == 1:
             id_ = streams[0].partition("/")[2]
-            return {streams[0]: unreadable(id_, "it was answered before", error)}
+            return {streams[0]: unreadable(id_, streams[0], error)}
         for stream in streams:
             found.update(answers(log, [stream]))
         return found
@@ -94,9 +94,15 @@ def answers(log: EventLog, streams: Sequence[str]) -> dict[str, Answer]:
     return found
 
 
-def unreadable(id_: str, what: str, error: Damaged) -> Answer:
+def last_version(log: EventLog, stream: str) -> int:
+    """The last version of a stream; 0 where the log has nothing of it."""
+    rows = log.read_stream(stream, limit=1, descending=True)
+    return rows[0].version if rows else 0
+
+
+def unreadable(id_: str, stream: str, error: Damaged) -> Answer:
     """The refusal of a command that needs what cannot be read; nothing is recorded."""
-    text = f"{what}, and that cannot be read: {error}"
+    text = f"{stream} is in the log already, and cannot be read: {error}"
     return Answer(
         id=id_, result="rejected", reason="InternalError", code=500, message=text
     )

@@ -79,7 +79,8 @@ def _deployment(at: Scene, held: Deployment, waits: bool) -> str:
         return f"{name} is being deleted: {phrases.counted(counted.replicas, 'pod')}"
     if held.spec.paused:
         return f"{name} is paused at revision {held.revision}: {sizes}"
-    doing = "is rolling out" if waits else "has rolled out"
+    behind = counted.updated < held.replicas  # in the middle of a step, for example
+    doing = "is rolling out" if waits or behind else "has rolled out"
     return f"{name} {doing} revision {held.revision}: {sizes}"
 
 

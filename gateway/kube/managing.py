@@ -101,6 +101,11 @@ def updated(
     return encoded(found)
 
 
+def news(entries: Sequence[Entry], listed: bytes) -> bytes | None:
+    """The list, if it is another one than that of `entries`."""
+    return None if listed == encoded(entries) else listed
+
+
 def first_owner(live: JSON, writer: Writer) -> tuple[Entry, ...]:
     """Rule 3."""
     return (

@@ -82,7 +82,9 @@ def cleaned(resource: Resource, document: JSON) -> Cleaned:
 def complete(resource: Resource, manifest: JSON) -> JSON:
     """The manifest with all defaults. Raises `Rejected` where a default cannot be."""
     struct = msgspec.convert(manifest, _STRUCTS[resource.own])
-    return as_json(_default(struct))
+    about: JSON = {"apiVersion": resource.api_version, "kind": resource.kind}
+    # The version that is kept is the manifest's own, which it has by default.
+    return stored_version(resource, about) | as_json(_default(struct))
 
 
 def as_json(value: object) -> JSON:

@@ -126,8 +126,11 @@ class Scales:
 
     def _managed(
         self, request: Request, live: JSON, replicas: int, *, is_apply: bool
-    ) -> bytes:
-        """Rule 3. Raises `Rejected` (Conflict) where an apply meets another owner."""
+    ) -> bytes | None:
+        """The list by rule 3; None where it stays the same.
+
+        Raises `Rejected` (Conflict) where an apply meets another owner.
+        """
         resource = request.resource
         listed = self._live.managed(resource, request.namespace, request.name)
         entries = managing.entries_of(listed)
@@ -139,11 +142,11 @@ class Scales:
             entries = entries or managing.first_owner(old, writer)
             config: JSON = {"spec": {"replicas": replicas}}
             _, owners = managers.applied(entries, old, config, writer, forced)
-            return managing.encoded(owners)
+            return managing.news(entries, managing.encoded(owners))
         spec = old["spec"]
         assert isinstance(spec, dict), "a manifest is complete"
         new = {**old, "spec": {**spec, "replicas": replicas}}
-        return managing.updated(entries, old, new, writer)
+        return managing.news(entries, managing.updated(entries, old, new, writer))
 
 
 def document_of(live: JSON) -> JSON:

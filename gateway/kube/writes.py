@@ -323,7 +323,7 @@ class Writes:
             request.name,
             command,
             told=commands.told(request, wanted.cause),
-            managed=wanted.managed,
+            managed=managing.news(current.entries, wanted.managed),
             preconditions=Preconditions(
                 uid=text_at(current.document, "metadata", "uid"),
                 position=current.position,

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -145,7 +146,9 @@ def kubectl(
     if request.param is None:
         pytest.skip("no kubectl: put one on the PATH, or name it in KUBECTL_PATHS")
     folder = tmp_path_factory.mktemp("kubectl")
-    options = ("--runtime", "hollow", "--nodes", "3")
+    with socket.create_server(("127.0.0.1", 0)) as somewhere:
+        port = somewhere.getsockname()[1]
+    options = ("--runtime", "hollow", "--nodes", "3", "--api-port", str(port))
     with system.running(folder / "cluster", *options) as cluster:
         yield Kubectl(request.param, folder / "user", cluster)
 

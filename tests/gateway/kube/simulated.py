@@ -97,6 +97,7 @@ class Api:
         )
         self.sent: list[tuple[str, protocol.CommandMessage]] = []
         """Every command that was sent: its verb, and the message."""
+        self._following: set[asyncio.Task[int]] = set()
         self.between: list[Any] = []
         """What happens just before the next commands are decided, one for each."""
 
@@ -123,9 +124,9 @@ class Api:
                 known_version=last[0].version if last else 0,
             )
         )
-        self.reader.wake()
         follow = asyncio.get_running_loop().create_task(self.reader.catch_up())
-        self._follow = follow
+        self._following.add(follow)
+        follow.add_done_callback(self._following.discard)
         return self.sim.said[-1]
 
     async def ask(
@@ -194,6 +195,7 @@ class Api:
 
     async def close(self) -> None:
         """Afterwards nothing is open."""
+        await asyncio.gather(*self._following)
         self.past.close()
         await self.reader.close()
 

@@ -178,9 +178,10 @@ async def test_a_change_is_sent_as_the_command_that_it_is(
     done = await running.ask("PATCH", WEB, patch, type_=STRATEGIC)
     assert done.code == 200, done.document
     assert running.sent[-1][0] == verb
-    for key in ("replicas", "paused", "minReadySeconds"):
-        if key in (wanted := patch.get("spec", {})):
-            assert done[f"spec.{key}"] == wanted[key]
+    spec = patch.get("spec", {})
+    assert isinstance(spec, dict)
+    for key in spec.keys() & {"replicas", "paused", "minReadySeconds"}:
+        assert done[f"spec.{key}"] == spec[key]
 
 
 @pytest.mark.asyncio

@@ -1,0 +1,476 @@
+"""Hostile and broken clients: each meets a bound and a clear answer, others go on.
+
+`KUBE_ABUSE_IDLE=10000` opens as many idle connections as that; in CI it is 500.
+"""
+
+import gzip
+import json
+import os
+import selectors
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+from tests.support import kubeapi, system
+from tests.support.kubeapi import Api
+from tests.support.system import System, eventually
+
+pytestmark = pytest.mark.e2e
+
+IDLE: Final = int(os.environ.get("KUBE_ABUSE_IDLE", "500"))
+BODY_BYTES_MAX: Final = 3 * 1024 * 1024
+"""The API server's own limit for a request."""
+OBJECTS: Final = "/api/v1/namespaces/default/configmaps"
+DEPLOYMENTS: Final = "/apis/apps/v1/namespaces/default/deployments"
+PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
+REFUSED: Final = (b"HTTP/1.0 4", b"HTTP/1.1 4")
+SLOW: Final = 40
+"""Clients that are slow at the same time."""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """One hollow node."""
+    kubeapi.raise_open_files(IDLE * 2 + 1_000)  # the api inherits it
+    folder = tmp_path_factory.mktemp("abuse")
+    with system.running(folder / "c", "--runtime", "hollow", "--nodes", "1") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def kube(cluster: System) -> Api:
+    """The API as the user of the kubeconfig sees it; there is something to change."""
+    api = Api(cluster.folder / "kubeconfig")
+    assert api.ask("POST", OBJECTS, kubeapi.configmap("victim", a="1")).code == 201
+    made = api.ask("POST", DEPLOYMENTS, kubeapi.deployment("victim", 1))
+    assert made.code == 201
+    return api
+
+
+@pytest.fixture(autouse=True)
+def _others_are_served(cluster: System, kube: Api) -> Iterator[None]:
+    """Before, meanwhile and afterwards somebody else asks, and is answered; the api is
+    the same process, and nothing of ours went wrong in it."""
+    pid, log = cluster.pid("api"), cluster.folder / "logs" / "api.log"
+    before = log.read_text()
+    over, refused = threading.Event(), list[object]()
+
+    def ask() -> None:
+        while not over.wait(0.05):
+            try:
+                answer = kube.ask("GET", f"{OBJECTS}/victim")
+            except OSError as error:
+                refused.append(error)
+            else:
+                if answer.code != 200:
+                    refused.append(answer)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    yield
+    over.set()
+    thread.join(kubeapi.GUARD_SECONDS)
+    assert not refused, refused[:3]
+    assert cluster.pid("api") == pid
+    assert "Traceback" not in log.read_text()[len(before) :]
+
+
+# --- bodies ----------------------------------------------------------------------------
+
+
+def _nested(depth: int) -> bytes:
+    return b'{"metadata":{"name":"deep"},"data":' + b'{"a":' * depth + b"1" + b"}" * (
+        depth + 1
+    )
+
+
+def _patched(body: bytes, kind: str) -> tuple[str, str, bytes, str]:
+    return ("PATCH", f"{OBJECTS}/victim", body, f"application/{kind}")
+
+
+JSON_PATCH: Final = "json-patch+json"
+MERGE_PATCH: Final = "merge-patch+json"
+STRATEGIC: Final = "strategic-merge-patch+json"
+APPLY: Final = "apply-patch+yaml"
+BODIES: Final = {
+    "too large": ("POST", OBJECTS, b" " * (BODY_BYTES_MAX + 1), kubeapi.JSON),
+    "too deep": ("POST", OBJECTS, _nested(100_000), kubeapi.JSON),
+    "deep": ("POST", OBJECTS, _nested(900), kubeapi.JSON),
+    "a patch too deep": _patched(_nested(100_000), MERGE_PATCH),
+    "a strategic patch too deep": _patched(_nested(50_000), STRATEGIC),
+    "an apply too deep": _patched(b"[" * 50_000, APPLY),
+    "an apply that expands": _patched(
+        b"\n".join(
+            [b"a0: &a0 [x,x,x,x,x,x,x,x,x]"]
+            + [
+                b"a%d: &a%d [%s]" % (n, n, b",".join([b"*a%d" % (n - 1)] * 9))
+                for n in range(1, 12)
+            ]
+        ),
+        APPLY,
+    ),
+    "an apply that holds itself": _patched(b"data: &a\n  b: *a\n", APPLY),
+    "an apply of many documents": _patched(b"---\na: 1\n---\nb: 2\n", APPLY),
+    "an apply with objects": _patched(b"!!python/object/apply:os.getcwd []", APPLY),
+    "no JSON": ("POST", OBJECTS, b"{", kubeapi.JSON),
+    "nothing": ("POST", OBJECTS, b"", kubeapi.JSON),
+    "a list": ("POST", OBJECTS, b"[]", kubeapi.JSON),
+    "null": ("POST", OBJECTS, b"null", kubeapi.JSON),
+    "a number": ("POST", OBJECTS, b"1", kubeapi.JSON),
+    "not UTF-8": ("POST", OBJECTS, b'{"metadata":{"name":"\xff"}}', kubeapi.JSON),
+    "half a character": (
+        "POST", OBJECTS, b'{"metadata":{"name":"s"},"data":{"a":"\\ud800"}}',
+        kubeapi.JSON,
+    ),
+    "a name of another type": ("POST", OBJECTS, b'{"metadata":{"name":7}}',
+                               kubeapi.JSON),
+    "metadata of another type": ("POST", OBJECTS, b'{"metadata":[]}', kubeapi.JSON),
+    "a huge number": (
+        "POST", DEPLOYMENTS,
+        json.dumps(kubeapi.deployment("huge")).replace(
+            '"replicas": 1', '"replicas": 1' + "0" * 400
+        ).encode(),
+        kubeapi.JSON,
+    ),
+    "another kind": (
+        "POST", DEPLOYMENTS, b'{"apiVersion":"v1","kind":"Pod","metadata":{}}',
+        kubeapi.JSON,
+    ),
+    "a type that nobody knows": ("POST", OBJECTS, b"{}", "application/xml"),
+    "no type": ("POST", OBJECTS, b"\x00\x01", "application/octet-stream"),
+    "a patch of no known type": _patched(b"{}", "x"),
+    "protobuf without its mark": ("POST", OBJECTS, b"{}", PROTOBUF),
+    "protobuf that ends early": ("POST", OBJECTS, b"k8s\x00\x0a\xff\xff", PROTOBUF),
+    "protobuf of endless numbers": ("POST", OBJECTS, b"k8s\x00" + b"\xff" * 64,
+                                    PROTOBUF),
+    "protobuf of groups": ("POST", OBJECTS, b"k8s\x00" + b"\x0b" * 100_000, PROTOBUF),
+    "a JSON patch that is none": _patched(b'{"op":"add"}', JSON_PATCH),
+    "a JSON patch off the path": _patched(
+        b'[{"op":"remove","path":"/data/zz/y"}]', JSON_PATCH
+    ),
+    "a JSON patch without an end": _patched(
+        json.dumps(
+            [{"op": "copy", "from": "/data", "path": "/data/x"} for _ in range(200)]
+        ).encode(),
+        JSON_PATCH,
+    ),
+    "a JSON patch that renames": _patched(
+        b'[{"op":"replace","path":"/metadata/name","value":"other"}]', JSON_PATCH
+    ),
+    "a merge patch that moves": _patched(
+        b'{"metadata":{"namespace":"other"}}', MERGE_PATCH
+    ),
+    "a JSON patch of all": _patched(b'[{"op":"replace","path":"","value":1}]',
+                                    JSON_PATCH),
+    "a merge patch that is no object": _patched(b"3", MERGE_PATCH),
+    "a strategic patch of the wrong shape": (
+        "PATCH", f"{DEPLOYMENTS}/victim",
+        b'{"spec":{"template":{"spec":{"containers":{"a":1}}}}}',
+        f"application/{STRATEGIC}",
+    ),
+    "a strategic patch of unknown orders": (
+        "PATCH", f"{DEPLOYMENTS}/victim",
+        b'{"spec":{"template":{"spec":{"$patch":"explode","containers":[7]}}}}',
+        f"application/{STRATEGIC}",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("given", BODIES.values(), ids=BODIES.keys())
+def test_a_bad_body_is_refused_with_its_reason(
+    kube: Api, given: tuple[str, str, bytes, str]
+) -> None:
+    """A Status below 500 says what is wrong, and the object is what it was."""
+    method, path, body, content_type = given
+    before = kube.ask("GET", f"{OBJECTS}/victim").document
+    if "apply" in content_type:
+        path += "?fieldManager=abuse"
+    answer = kube.ask(method, path, body, content_type=content_type)
+    code, reason = kubeapi.status(answer)
+    assert 400 <= code < 500, answer.document
+    assert reason, answer.document
+    assert kube.ask("GET", f"{OBJECTS}/victim").document == before
+
+
+def test_a_packed_body_is_bounded_unpacked(kube: Api) -> None:
+    """A few kilobytes that unpack to gigabytes do not."""
+    packed = gzip.compress(b" " * (64 * 1024 * 1024))
+    answer = kube.ask("POST", OBJECTS, packed, headers={"Content-Encoding": "gzip"})
+    code, _ = kubeapi.status(answer)
+    assert 400 <= code < 500
+
+
+# --- heads, tokens, paths --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", "x", "%%%", "a" * 10_000, "YWRtaW46d3Jvbmc", "Y29udHJvbDp4"],
+    ids=["none", "short", "no base64", "long", "wrong", "a part of the system"],
+)
+def test_a_bad_token_is_401(kube: Api, token: str) -> None:
+    """And it says nothing about why."""
+    answer = kube.ask("GET", OBJECTS, headers={"Authorization": f"Bearer {token}"})
+    assert kubeapi.status(answer) == (401, "Unauthorized")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{OBJECTS}/..%2f..%2fsecrets",
+        f"{OBJECTS}/%00",
+        f"{OBJECTS}/{'x' * 4_000}",
+        f"{OBJECTS}/a.*.>",
+        "/api/v1/namespaces/%2e%2e/configmaps/a",
+        "/apis/apps/v1/namespaces/*/deployments/web",
+        "/openapi/v3/../../etc/passwd",
+        "//",
+        f"{OBJECTS}?limit=-1",
+        f"{OBJECTS}?limit=1&continue=zzz",
+        f"{OBJECTS}?resourceVersion=-7",
+        f"{OBJECTS}?resourceVersion={'9' * 400}",
+        f"{OBJECTS}?watch=1&resourceVersion=abc",
+        f"{OBJECTS}?watch=1&timeoutSeconds=-1",
+        f"{OBJECTS}?labelSelector=((((",
+        f"{OBJECTS}?fieldSelector=a%3Db,c",
+    ],
+)
+def test_a_strange_path_is_answered_below_500(kube: Api, path: str) -> None:
+    """Whatever is asked for: an answer of its own, in time."""
+    answer = kube.ask("GET", path)
+    assert 400 <= answer.code < 500, answer
+    if answer.document is not None:
+        kubeapi.status(answer)
+
+
+def test_a_version_that_is_yet_to_come_is_504(kube: Api) -> None:
+    """As Kubernetes says it: a timeout, with advice to come again."""
+    version = "resourceVersion=99999999999&resourceVersionMatch=Exact"
+    answer = kube.ask("GET", f"{OBJECTS}?{version}")
+    assert kubeapi.status(answer) == (504, "Timeout")
+    assert answer.document["details"]["retryAfterSeconds"] == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /version HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 200_000 + b"\r\n",
+        b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\n\r\n",
+        b"POST /api HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n",
+        b"POST /api HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /api HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"\x00" * 1_000,
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+    ids=["garbage", "version", "many", "long", "negative", "both", "chunks", "zeros",
+         "http2"],
+)  # fmt: skip
+def test_a_bad_head_is_400_or_the_end(kube: Api, head: bytes) -> None:
+    """What is no HTTP gets a 4xx or a closed connection, and soon."""
+    with kube.tls_socket() as opened:
+        said = b""
+        try:
+            opened.sendall(head)
+            while piece := opened.recv(65_536):
+                said += piece
+        except OSError:
+            pass  # reset, with what had been said by then
+    assert said == b"" or said.startswith(REFUSED), said[:200]
+
+
+# --- TLS -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"\x16\x03\x01\xff\xff" + b"\x00" * 2_000,
+        os.urandom(512),
+        b"",
+    ],
+    ids=["plain HTTP", "broken handshake", "noise", "silence"],
+)
+def test_what_is_no_tls_is_closed(kube: Api, greeting: bytes) -> None:
+    """A client that does not shake hands is let go, also one that says nothing."""
+    with kube.plain_socket() as opened:
+        try:
+            opened.sendall(greeting)
+            while opened.recv(65_536):
+                pass
+        except ConnectionError:
+            pass  # as good an end as any
+
+
+def test_old_tls_is_refused(kube: Api) -> None:
+    """Nothing below TLS 1.2 is spoken."""
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning):
+        old.minimum_version = ssl.TLSVersion.TLSv1
+    with pytest.warns(DeprecationWarning):
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with (
+        kube.plain_socket() as opened,
+        pytest.raises((ssl.SSLError, ConnectionError)),
+        old.wrap_socket(opened),
+    ):
+        pass
+
+
+# --- slow clients ----------------------------------------------------------------------
+
+
+def _dribble(kube: Api, first: bytes, more: bytes) -> bytes:
+    """What comes back to who sends `first` at once, and then a byte a second."""
+    said = b""
+    with kube.tls_socket() as opened:
+        opened.sendall(first)
+        opened.settimeout(1.0)
+        deadline = time.monotonic() + kubeapi.GUARD_SECONDS
+        for each in more:
+            assert time.monotonic() < deadline, "it is never let go"
+            try:
+                opened.sendall(bytes([each]))
+                piece = opened.recv(65_536)
+            except TimeoutError:
+                continue
+            except OSError:
+                return said
+            if not piece:
+                return said
+            said += piece
+    raise AssertionError("it could send all it had")
+
+
+def _together(count: int, kube: Api, first: bytes, more: bytes) -> list[bytes]:
+    said: list[bytes] = []
+    threads = [
+        threading.Thread(target=lambda: said.append(_dribble(kube, first, more)))
+        for _ in range(count)
+    ]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(said) == count, "each of them was let go"
+    return said
+
+
+def test_a_head_that_dribbles_is_cut(kube: Api) -> None:
+    """A byte of a head each second: the connection is closed, and not after an hour."""
+    for said in _together(SLOW, kube, b"", b"GET /version HTTP/1.1\r\n" + b"X" * 120):
+        assert said == b"" or said.startswith(REFUSED), said
+
+
+def test_a_second_head_that_dribbles_is_cut(kube: Api) -> None:
+    """The same on a connection that has been of use already."""
+    first = b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n"
+    (said,) = _together(1, kube, first, b"GET /version HTTP/1.1\r\n" + b"X" * 120)
+    assert said.startswith(b"HTTP/1.1 200")
+
+
+def test_a_body_that_stalls_is_408(kube: Api) -> None:
+    """The rest of a body that never comes is not waited for for ever."""
+    first = (
+        f"POST {OBJECTS} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {kube.token}\r\nContent-Length: 1000000\r\n\r\n{{"
+    ).encode()
+    for said in _together(SLOW, kube, first, b" " * 120):
+        assert said.startswith(b"HTTP/1.1 408"), said
+        assert b'"reason":"Timeout"' in said
+
+
+def test_a_body_of_a_stranger_is_not_waited_for(kube: Api) -> None:
+    """Who has no token is 401 at once, whatever he goes on to send."""
+    first = (
+        f"POST {OBJECTS} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        "Content-Length: 1000000\r\n\r\n{"
+    ).encode()
+    (said,) = _together(1, kube, first, b" " * 120)
+    assert said.startswith(b"HTTP/1.1 401"), said
+
+
+def test_who_does_not_read_costs_the_others_nothing(kube: Api, cluster: System) -> None:
+    """Many lists are asked for and never read: what is kept for them is bounded."""
+    for number in range(20):
+        text = kubeapi.configmap(f"large-{number}", text="x" * 500_000)
+        assert kube.ask("POST", OBJECTS, text).code == 201
+    head = (
+        f"GET {OBJECTS} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {kube.token}\r\n"
+        "\r\n"
+    ).encode()
+    opened = [kube.tls_socket() for _ in range(10)]
+    sockets = [each.__enter__() for each in opened]
+    try:
+        for each in sockets:
+            each.sendall(head * 5)
+        for _ in range(20):
+            assert kube.ask("GET", f"{OBJECTS}/victim").code == 200
+    finally:
+        for each in opened:
+            each.__exit__(None, None, None)
+        for number in range(20):
+            kube.ask("DELETE", f"{OBJECTS}/large-{number}")
+
+
+# --- many ------------------------------------------------------------------------------
+
+
+def test_idle_connections_are_let_go(kube: Api) -> None:
+    """Hundreds, or ten thousand, that ask nothing: they end, and others are served."""
+    count = min(IDLE, kubeapi.raise_open_files(IDLE * 2 + 1_000) - 500)
+    waiting = selectors.DefaultSelector()
+    try:
+        for _ in range(count):
+            each = socket.create_connection((kube.host, kube.port), 60)
+            each.setblocking(False)
+            waiting.register(each, selectors.EVENT_READ)
+        assert kube.ask("GET", f"{OBJECTS}/victim").code == 200
+
+        def ended() -> bool:
+            for key, _ in waiting.select(0):
+                assert isinstance(key.fileobj, socket.socket)
+                try:
+                    more = key.fileobj.recv(4_096)
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    more = b""
+                if not more:
+                    waiting.unregister(key.fileobj)
+                    key.fileobj.close()
+            return not waiting.get_map()
+
+        eventually(ended, f"{count} connections are let go")
+    finally:
+        for key in list(waiting.get_map().values()):
+            assert isinstance(key.fileobj, socket.socket)
+            key.fileobj.close()
+        waiting.close()
+
+
+def test_more_requests_at_once_than_are_answered(kube: Api) -> None:
+    """A crowd: each is answered, or told to come again; nobody is left hanging."""
+    codes: list[int] = []
+
+    def ask() -> None:
+        codes.extend(kube.ask("GET", DEPLOYMENTS).code for _ in range(5))
+
+    threads = [threading.Thread(target=ask) for _ in range(100)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(kubeapi.GUARD_SECONDS)
+    assert len(codes) == 500
+    assert set(codes) <= {200, 429}
+    assert 200 in codes
