@@ -302,7 +302,7 @@ class ContainerMachine:
         if not self._move("pull failed"):
             return
         if self._pull_backoff is None:
-            self._pull_backoff = backoff.Backoff()
+            self._pull_backoff = backoff.Backoff(self._backoff.cap)
         self._pull_backoff.advance(now, failed_at=now)
         self.reason, self.message = fact.reason, fact.message
         self.due = now + min(ERROR_SHOWN, self._pull_backoff.delay)
