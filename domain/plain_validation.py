@@ -34,7 +34,7 @@ _SECRET_KEYS: Final[dict[str, tuple[str, ...]]] = {
 }
 """What the data of a Secret of this type must have."""
 _BASIC_AUTH: Final = "kubernetes.io/basic-auth"
-_ACCOUNT_TOKEN: Final = "kubernetes.io/service-account-token"  # noqa: S105 - a type, not a secret
+_ACCOUNT_TOKEN: Final = "kubernetes.io/service-account-token"  # noqa: S105 # a type
 _ACCOUNT_NAME: Final = "kubernetes.io/service-account.name"
 
 _SOURCES: Final = {

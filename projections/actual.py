@@ -127,10 +127,9 @@ class Actual:
         """By the uid of the owner: a name may be used again (spec 3.1)."""
         self._owned: dict[str, dict[str, None]] = {}
         self._rankings: dict[str, Ranking] = {}
-        """By the uid of the owner, of those that somebody has asked for; only the
-        writer does. They follow from the rest, so no snapshot has them."""
+        """By the uid of the owner, where asked for; no snapshot has them."""
         self._spreads: dict[str, Spread] = {}
-        """By ReplicaSet, for those of `_rankings` and their siblings."""
+        """By ReplicaSet, where a ranking needs it."""
 
     # --- questions ------------------------------------------------------------------
 
@@ -282,8 +281,11 @@ class Actual:
         else:
             after = self._with_template_cost(after)
         self.pods[key] = after
-        staged = before is None or before.stage != after.stage
-        if moved or counted or staged or kept.by_object:
+        if (
+            before is None
+            or before.stage != after.stage
+            or (moved or counted or kept.by_object)
+        ):
             self._index(key, before, after)
         if counted:
             self._count(after, 1)
@@ -342,26 +344,21 @@ class Actual:
                 held.siblings[state.owner] = count
             else:
                 del held.siblings[state.owner]
-            if self._spreads:
-                spread = self._spreads.get(state.owner)
-                if spread is not None:
-                    spread.add(state.node, sign)
+            if (spread := self._spreads.get(state.owner)) is not None:
+                spread.add(state.node, sign)
 
     def _rank(self, before: Pod | None, after: Pod | None) -> None:
         """Afterwards the orders that are kept are those of `pods` again."""
-        was = before if before is not None and before.active else None
-        now = after if after is not None and after.active else None
-        old = self._rankings.get(was.owner_uid) if was is not None else None
-        new = self._rankings.get(now.owner_uid) if now is not None else None
-        if old is not None and old is new:
-            assert was is not None
-            assert now is not None
-            old.replace(was, now)
+        orders = self._rankings
+        old = orders.get(before.owner_uid) if before and before.active else None
+        new = orders.get(after.owner_uid) if after and after.active else None
+        if before and after and old is not None and old is new:
+            old.replace(before, after)
             return
-        if old is not None and was is not None:
-            old.remove(was)
-        if new is not None and now is not None:
-            new.add(now)
+        if old is not None and before:
+            old.remove(before)
+        if new is not None and after:
+            new.add(after)
 
     def _fully_labelled(self, state: Pod) -> bool:
         owner = self._desired.replicasets.get(state.owner)
@@ -479,8 +476,7 @@ class Actual:
 
 
 def _counts_as(state: Pod) -> tuple[object, ...]:
-    """What decides how a pod is counted for its owner. Being bound, for example, does
-    not: half of all events change nothing in that, or nothing in `_takes`."""
+    """What decides how a pod is counted; half of all events change nothing in it."""
     return (
         state.owner_uid,
         state.template,

@@ -172,7 +172,7 @@ class Rollouts:
         rollout.status = after
         self._availability(owner, rollout, after, now)
         if not owner.spec.paused:
-            self._failure(owner, rollout, now)
+            self._failure(owner, rollout)
         if not status.has_deadline(owner):
             rollout.conditions = tuple(
                 held for held in rollout.conditions if held.type != PROGRESSING
@@ -208,7 +208,7 @@ class Rollouts:
             now=now,
         )
 
-    def _failure(self, owner: Deployment, rollout: Rollout, now: float) -> None:
+    def _failure(self, owner: Deployment, rollout: Rollout) -> None:
         """ReplicaFailure is that of the new ReplicaSet, else the first one's (2.12)."""
         new = self._desired.new_replicaset(owner)
         sets = self._desired.replicasets_of(owner)

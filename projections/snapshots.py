@@ -147,19 +147,7 @@ def cut(
             )
             for key, held in rolled.by_key.items()
         ],
-        wanted=snapshot_rows.Wanted(
-            last_versions=desired.last_versions.copy(),
-            orphaning=desired.orphaning.copy(),
-            set_aside=desired.set_aside,
-            owned=_lists(desired._owned),
-            loose=list(desired._loose),
-            named_pods=desired._named_pods.copy(),
-            references=desired.references.by_object.copy(),
-            dependents=_lists(desired.references.dependents),
-            touched=list(rolled._touched),
-            unreadable=cluster.unreadable,
-            skipped=cluster._skipped.copy(),
-        ),
+        wanted=_wanted(cluster),
         plain=list(cluster.plain.objects.values()),
         kept=snapshot_rows.Kept(
             last_versions=cluster.plain.last_versions.copy(),
@@ -178,6 +166,23 @@ def cut(
         happenings=list(happenings) if happenings is not None else [],
         unreadable=list(set_aside),
         managed=list(managed.items()) if managed is not None else [],
+    )
+
+
+def _wanted(cluster: Cluster) -> snapshot_rows.Wanted:
+    desired = cluster.desired
+    return snapshot_rows.Wanted(
+        last_versions=desired.last_versions.copy(),
+        orphaning=desired.orphaning.copy(),
+        set_aside=desired.set_aside,
+        owned=_lists(desired._owned),
+        loose=list(desired._loose),
+        named_pods=desired._named_pods.copy(),
+        references=desired.references.by_object.copy(),
+        dependents=_lists(desired.references.dependents),
+        touched=list(cluster.rollouts._touched),
+        unreadable=cluster.unreadable,
+        skipped=cluster._skipped.copy(),
     )
 
 

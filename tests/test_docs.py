@@ -47,7 +47,7 @@ class Typed(NamedTuple):
 
 def documents() -> list[Path]:
     """The documents for people; what is installed or hidden is not ours."""
-    folders = (ROOT, ROOT / "docs", ROOT / "examples", ROOT / "benchmarks")
+    folders = (ROOT, ROOT / "docs", ROOT / "examples")
     return sorted(path for folder in folders for path in folder.glob("*.md"))
 
 

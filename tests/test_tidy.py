@@ -35,7 +35,7 @@ FLOORS: dict[str, frozenset[str]] = {
     ),
 }
 PACKAGES = tuple(FLOORS)
-CODE = (*PACKAGES, "tests", "benchmarks", "examples", "docs")
+CODE = (*PACKAGES, "tests", "examples", "docs")
 PURE = ("domain", "projections")
 
 FUNCTION_LINES_MAX = 70
@@ -53,8 +53,6 @@ ENTRY_POINTS = (
     r"rollbook/cli\.py",  # the console script
     r"tests/(.*/)?(test_\w+|conftest)\.py",  # pytest
     r"tests/properties/mutants\.py",  # make mutants
-    r"benchmarks/run\.py",  # make bench
-    r"benchmarks/sealing\.py",  # for a person to measure with
     r"docs/generate\.py",  # make docs
     r"examples/\w+\.py",  # for a person to read and run
     r"kubelet/images/\w+\.py",  # the process runtime, as the programs of images

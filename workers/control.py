@@ -372,8 +372,8 @@ class Control:
                 await self._assign(node, each)
 
     async def _say_held(self) -> None:
-        for node, assignment in self._held.take().items():
-            await self._assign(node, assignment)
+        while self._held:
+            await self._assign(*self._held.pop())
 
     async def _confirm(self) -> None:
         while True:
@@ -386,8 +386,7 @@ class Control:
 
     @property
     def _room(self) -> int:
-        assert self._client is not None, "nothing is said before the connection"
-        return self._client.max_payload - speaking.SLACK
+        return self._client.max_payload - speaking.SLACK if self._client else 0
 
     async def _announce(self) -> None:
         """Every node asks for its full list: whatever was on its way may be lost."""

@@ -45,10 +45,10 @@ class Held:
             return now
         return [*now, assignment]
 
-    def take(self) -> dict[str, Assignment]:
-        """All that was held back; it is not any more."""
-        held, self._by_node = self._by_node, {}
-        return held
+    def pop(self) -> tuple[str, Assignment]:
+        """A node and what was held back for it. One at a time: as long as it is not
+        said, what the node is told meanwhile must join it, and not overtake it."""
+        return self._by_node.popitem()
 
 
 def fitting(message: Assignment | SyncReply, room: int) -> bytes:

@@ -19,7 +19,15 @@ from typing import Final, NamedTuple
 import msgspec
 
 from domain import errors
-from rollbook.bench import endurance, flames, longlogs, progress, reactions, rollouts
+from rollbook.bench import (
+    endurance,
+    flames,
+    kube,
+    longlogs,
+    progress,
+    reactions,
+    rollouts,
+)
 from rollbook.bench import session as sessions
 from rollbook.bench.results import Outcome
 from rollbook.bench.session import Session
@@ -56,6 +64,9 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "latency": Scenario(
         "command → Ready, and → answered, on a full cluster", reactions.latency,
         (50_000,),
+    ),
+    "api": Scenario(
+        "the Kubernetes API with 1, 16 and 64 clients", kube.api, (1_000,)
     ),
     "reaction": Scenario(
         "pod death → replacement committed, and Ready", reactions.reaction, (5_000,)
@@ -178,6 +189,8 @@ def _shape(options: Options, name: str, pods: int) -> Shape:
             f"nodes of {scenario.room}: give --nodes"
         )
     shape = Shape(nodes=nodes, room=scenario.room, store=options.store)
+    if name == "api":
+        shape = msgspec.structs.replace(shape, kube=True)
     if name == "node-loss":
         shape = msgspec.structs.replace(shape, **_LOSS)
     return shape

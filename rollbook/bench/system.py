@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import ssl
 import sys
 import time
 from pathlib import Path
@@ -20,8 +21,16 @@ from typing import Final
 import msgspec
 import psutil
 
+from adapters import (
+    certificates,
+    eventstore,
+    nats_server,
+    nats_wire,
+    parentage,
+    private_files,
+)
 from adapters import context as contexts
-from adapters import eventstore, nats_server, nats_wire, parentage, private_files
+from gateway.kube import kubeconfig, logins
 from rollbook import processes
 from rollbook.bench import hollow
 
@@ -39,6 +48,7 @@ READY_SECONDS: Final = 300.0
 _STOP_SECONDS: Final = 30.0
 _KIB: Final = 1024
 _TAIL: Final = 1_500
+_LOOPBACK: Final = "127.0.0.1"
 
 
 class Failure(Exception):
@@ -57,6 +67,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     toleration: int = 300
     apart: int = 0
     """So many of the nodes are in a process of their own, which can be killed."""
+    kube: bool = False
+    """The api serves the Kubernetes API too."""
 
     def hosts(self) -> dict[str, int]:
         """The processes of hollow kubelets, and how many nodes each plays."""
@@ -145,6 +157,8 @@ class System:
         self.embedded = not shape.store
         self.store = shape.store or f"sqlite://{self.folder}/rollbook.db"
         self.children: dict[str, Child] = {}
+        self.api_url = ""
+        """Of the Kubernetes API; there is one from `start` on, if it is served."""
         self._server: nats_server.EmbeddedServer | None = None
         self._watched: dict[int, tuple[str, psutil.Process]] = {}
         self._cpu: dict[int, float] = {}
@@ -209,6 +223,15 @@ class System:
             store_url=self.store if role != USER else "",
             data_folder=str(self.folder),
         )
+
+    def api_token(self) -> str:
+        """The bearer token of the user at the Kubernetes API."""
+        return logins.token(USER, self.server.credential(USER).secret)
+
+    def api_trust(self) -> ssl.SSLContext:
+        """What knows the Kubernetes API by its certificate."""
+        files = certificates.prepare(self.folder / "tls", kubeconfig.hosts(_LOOPBACK))
+        return ssl.create_default_context(cafile=str(files.authority))
 
     def host(self, node: str) -> Child:
         """The process that plays this node."""
@@ -290,6 +313,7 @@ class System:
             [
                 *(*script, API, "--context", str(self._context(API))),
                 *("--store", self.store),
+                *self._kube(),
             ],
         )
         for name, count in hosts.items():
@@ -306,6 +330,13 @@ class System:
             private_files.write(file, msgspec.json.encode(settings))
             code = "from rollbook.bench.hollow import main; main()"
             self._child(KUBELETS, name, [sys.executable, "-P", "-c", code, str(file)])
+
+    def _kube(self) -> list[str]:
+        if not self.shape.kube:
+            return []
+        port = nats_server.free_port()
+        self.api_url = f"https://{_LOOPBACK}:{port}"
+        return ["--listen", _LOOPBACK, "--api-port", str(port)]
 
     def _child(self, role: str, name: str, command: list[str]) -> None:
         log = self.folder / "logs" / f"{name}.log"

@@ -120,6 +120,7 @@ def bench(
       create roll undo   one Deployment; the default
       mixed              large and small ones: created, scaled, deleted
       latency            on a full cluster: command to Ready, command to answer
+      api                the Kubernetes API: requests a second, watches
       reaction           pod death to its replacement
       node-loss          the nodes of 1,000 pods die at once
       million            1,000 Deployments of 1,000 pods on 5,000 nodes

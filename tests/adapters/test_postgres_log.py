@@ -144,7 +144,7 @@ def test_schema_of_the_url(postgres_url: str) -> None:
         ).fetchall()
     log.close()
 
-    assert found == [("fleet", 3)]
+    assert found == [("fleet", 4)]  # events, seals, tracking, snapshots
 
 
 def test_two_appends_at_once(postgres_store: conftest.PostgresStore) -> None:

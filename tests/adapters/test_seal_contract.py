@@ -21,6 +21,14 @@ from tests.adapters.test_eventlog_contract import (
     begun,
 )
 
+@pytest.fixture(params=("memory", *conftest.DURABLE))
+def store(request: pytest.FixtureRequest) -> conftest.Store:
+    """Each of the stores that takes any seal; an archive takes only true ones, and has
+    its own tests."""
+    found: conftest.Store = request.getfixturevalue(f"{request.param}_store")
+    return found
+
+
 SEAL_3, SEAL_4 = Seal(3, 1, b"\0" * 32), Seal(4, 4, b"\1" * 32)
 
 

@@ -3,6 +3,7 @@
 `KUBE_ABUSE_IDLE=10000` opens as many idle connections as that; in CI it is 500.
 """
 
+import contextlib
 import gzip
 import json
 import os
@@ -80,12 +81,15 @@ def _others_are_served(cluster: System, kube: Api) -> Iterator[None]:
     assert "Traceback" not in log.read_text()[len(before) :]
 
 
-# --- bodies ----------------------------------------------------------------------------
+# --- bodies ---------------------------------------------------------------------------
 
 
 def _nested(depth: int) -> bytes:
-    return b'{"metadata":{"name":"deep"},"data":' + b'{"a":' * depth + b"1" + b"}" * (
-        depth + 1
+    return (
+        b'{"metadata":{"name":"deep"},"data":'
+        + b'{"a":' * depth
+        + b"1"
+        + b"}" * (depth + 1)
     )
 
 
@@ -205,7 +209,7 @@ def test_a_packed_body_is_bounded_unpacked(kube: Api) -> None:
     assert 400 <= code < 500
 
 
-# --- heads, tokens, paths --------------------------------------------------------------
+# --- heads, tokens, paths -------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -286,7 +290,7 @@ def test_a_bad_head_is_400_or_the_end(kube: Api, head: bytes) -> None:
     assert said == b"" or said.startswith(REFUSED), said[:200]
 
 
-# --- TLS -------------------------------------------------------------------------------
+# --- TLS ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -315,9 +319,9 @@ def test_old_tls_is_refused(kube: Api) -> None:
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
     old.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
         old.minimum_version = ssl.TLSVersion.TLSv1
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         old.maximum_version = ssl.TLSVersion.TLSv1_1
     with (
         kube.plain_socket() as opened,
@@ -327,7 +331,7 @@ def test_old_tls_is_refused(kube: Api) -> None:
         pass
 
 
-# --- slow clients ----------------------------------------------------------------------
+# --- slow clients ---------------------------------------------------------------------
 
 
 def _dribble(kube: Api, first: bytes, more: bytes) -> bytes:
@@ -372,6 +376,7 @@ def test_a_head_that_dribbles_is_cut(kube: Api) -> None:
         assert said == b"" or said.startswith(REFUSED), said
 
 
+@pytest.mark.skipif(IDLE <= 500, reason="it takes as long as a connection may be idle")
 def test_a_second_head_that_dribbles_is_cut(kube: Api) -> None:
     """The same on a connection that has been of use already."""
     first = b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -400,7 +405,7 @@ def test_a_body_of_a_stranger_is_not_waited_for(kube: Api) -> None:
     assert said.startswith(b"HTTP/1.1 401"), said
 
 
-def test_who_does_not_read_costs_the_others_nothing(kube: Api, cluster: System) -> None:
+def test_who_does_not_read_costs_the_others_nothing(kube: Api) -> None:
     """Many lists are asked for and never read: what is kept for them is bounded."""
     for number in range(20):
         text = kubeapi.configmap(f"large-{number}", text="x" * 500_000)
@@ -409,30 +414,29 @@ def test_who_does_not_read_costs_the_others_nothing(kube: Api, cluster: System) 
         f"GET {OBJECTS} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {kube.token}\r\n"
         "\r\n"
     ).encode()
-    opened = [kube.tls_socket() for _ in range(10)]
-    sockets = [each.__enter__() for each in opened]
-    try:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(kube.tls_socket()) for _ in range(10)]
         for each in sockets:
-            each.sendall(head * 5)
+            each.sendall(head * 5)  # and never reads
         for _ in range(20):
             assert kube.ask("GET", f"{OBJECTS}/victim").code == 200
-    finally:
-        for each in opened:
-            each.__exit__(None, None, None)
-        for number in range(20):
-            kube.ask("DELETE", f"{OBJECTS}/large-{number}")
+    for number in range(20):
+        kube.ask("DELETE", f"{OBJECTS}/large-{number}")
 
 
-# --- many ------------------------------------------------------------------------------
+# --- many -----------------------------------------------------------------------------
 
 
-def test_idle_connections_are_let_go(kube: Api) -> None:
+@pytest.mark.parametrize("greets", [False, True], ids=["silent", "with TLS"])
+def test_idle_connections_are_let_go(kube: Api, greets: bool) -> None:
     """Hundreds, or ten thousand, that ask nothing: they end, and others are served."""
     count = min(IDLE, kubeapi.raise_open_files(IDLE * 2 + 1_000) - 500)
     waiting = selectors.DefaultSelector()
     try:
         for _ in range(count):
             each = socket.create_connection((kube.host, kube.port), 60)
+            if greets:
+                each = kube.tls.wrap_socket(each, server_hostname=kube.host)
             each.setblocking(False)
             waiting.register(each, selectors.EVENT_READ)
         assert kube.ask("GET", f"{OBJECTS}/victim").code == 200
@@ -442,7 +446,7 @@ def test_idle_connections_are_let_go(kube: Api) -> None:
                 assert isinstance(key.fileobj, socket.socket)
                 try:
                     more = key.fileobj.recv(4_096)
-                except BlockingIOError:
+                except (BlockingIOError, ssl.SSLWantReadError):
                     continue
                 except OSError:
                     more = b""

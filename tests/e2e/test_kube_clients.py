@@ -10,11 +10,9 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import kubernetes  # type: ignore[import-untyped,unused-ignore]
+import kubernetes
 import lightkube
 import pytest
-from kubernetes import client as official
-from kubernetes import watch as official_watch
 from lightkube.models.autoscaling_v1 import ScaleSpec
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.apps_v1 import Deployment, ReplicaSet
@@ -26,6 +24,10 @@ from tests.support.system import System, eventually
 
 pytestmark = pytest.mark.e2e
 
+official: Any = kubernetes.client
+official_config: Any = kubernetes.config
+official_watch: Any = kubernetes.watch
+"""Without their types, which say of every field that it may be missing."""
 NAMESPACE: Final = "default"
 GOOD: Final = "nginx:1.9.1"
 BAD: Final = "nginx:1.91"
@@ -66,21 +68,21 @@ class _Seen:
         return [type_ for type_, about, _ in self.told if about == name]
 
 
-# --- the official client ---------------------------------------------------------------
+# --- the official client --------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def connection(cluster: System) -> Iterator[official.ApiClient]:
+def connection(cluster: System) -> Iterator[Any]:
     """The official client, logged in by the kubeconfig that `up` has written."""
     settings = official.Configuration()
-    kubernetes.config.load_kube_config(
+    official_config.load_kube_config(
         str(cluster.folder / "kubeconfig"), client_configuration=settings
     )
     with official.ApiClient(settings) as found:
         yield found
 
 
-def test_the_story_with_the_official_client(connection: official.ApiClient) -> None:
+def test_the_story_with_the_official_client(connection: Any) -> None:
     """Create, scale, set image, status, a bad image, undo by JSON patch, delete."""
     apps, core = official.AppsV1Api(connection), official.CoreV1Api(connection)
     name = "official"
@@ -145,7 +147,7 @@ def test_the_story_with_the_official_client(connection: official.ApiClient) -> N
 
 
 def _officially(
-    connection: official.ApiClient, name: str
+    connection: Any, name: str
 ) -> Generator[tuple[str, Any, str], None, None]:
     apps = official.AppsV1Api(connection)
     for told in official_watch.Watch().stream(
@@ -164,7 +166,7 @@ def _image(name: str) -> dict[str, object]:
 
 
 def test_the_official_client_finds_what_is_served(
-    connection: official.ApiClient,
+    connection: Any,
 ) -> None:
     """Versions, groups and resources, as its generated calls ask for them."""
     assert official.VersionApi(connection).get_code().major == "1"
@@ -175,7 +177,7 @@ def test_the_official_client_finds_what_is_served(
 
 
 def test_the_official_client_is_told_of_conflicts(
-    connection: official.ApiClient,
+    connection: Any,
 ) -> None:
     """Who replaces what has changed meanwhile is refused, and nothing is lost."""
     core = official.CoreV1Api(connection)
@@ -190,18 +192,19 @@ def test_the_official_client_is_told_of_conflicts(
     assert kept == {"a": "1", "b": "2"}
 
 
-# --- lightkube -------------------------------------------------------------------------
+# --- lightkube ------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def light(cluster: System) -> Iterator[lightkube.Client]:
-    """lightkube, with a field manager of its own for server-side apply."""
+def light(cluster: System) -> Iterator[Any]:
+    """lightkube, with a field manager of its own for server-side apply; untyped, for
+    its models leave open whether a field is there at all."""
     told = lightkube.KubeConfig.from_file(Path(cluster.folder / "kubeconfig"))
     with contextlib.closing(lightkube.Client(config=told, field_manager="story")) as it:
         yield it
 
 
-def test_the_story_with_lightkube(light: lightkube.Client) -> None:
+def test_the_story_with_lightkube(light: Any) -> None:
     """The same day, typed; the Deployment is applied by the server."""
     name = "light"
     watching = _Seen(
@@ -230,7 +233,7 @@ def test_the_story_with_lightkube(light: lightkube.Client) -> None:
     eventually(lambda: ready(4), "the other image")
     light.patch(Deployment, name, _image(BAD))
 
-    def pods() -> list[Pod]:
+    def pods() -> list[Any]:
         return list(light.list(Pod, labels={"app": name}))
 
     def reasons() -> set[str]:
@@ -261,23 +264,25 @@ def test_the_story_with_lightkube(light: lightkube.Client) -> None:
 
 
 def test_server_side_apply_names_whom_a_conflict_is_with(
-    light: lightkube.Client, cluster: System
+    light: Any, cluster: System
 ) -> None:
     """A second manager is refused, may force it, and then owns the field."""
     wanted = ConfigMap.from_dict(kubeapi.configmap("owned", key="first"))
     light.apply(wanted, namespace=NAMESPACE)
     told = lightkube.KubeConfig.from_file(cluster.folder / "kubeconfig")
     changed = ConfigMap.from_dict(kubeapi.configmap("owned", key="second"))
-    with contextlib.closing(lightkube.Client(config=told, field_manager="b")) as other:
+    made = lightkube.Client(config=told, field_manager="other")
+    with contextlib.closing(made) as held:
+        other: Any = held
         with pytest.raises(lightkube.ApiError) as refused:
             other.apply(changed, namespace=NAMESPACE)
         assert refused.value.status.code == 409
-        assert '"story"' in refused.value.status.message
+        assert '"story"' in str(refused.value.status.message)
         forced = other.apply(changed, namespace=NAMESPACE, force=True)
         assert forced.data == {"key": "second"}
 
 
-def test_a_long_list_comes_in_pages(light: lightkube.Client) -> None:
+def test_a_long_list_comes_in_pages(light: Any) -> None:
     """lightkube asks for chunks by itself: each object is there exactly once."""
     names = {f"page-{number}" for number in range(23)}
     for each in names:

@@ -67,9 +67,7 @@ class _Described:
     def _described(self, schema: Any, depth: int) -> st.SearchStrategy[Any]:
         for several in ("allOf", "oneOf", "anyOf"):
             if several in schema:
-                return st.one_of(
-                    [self.valid(each, depth) for each in schema[several]]
-                )
+                return st.one_of([self.valid(each, depth) for each in schema[several]])
         if "$ref" in schema:
             named = self.schemas[schema["$ref"].rpartition("/")[2]]
             return self._described(named, depth)
@@ -211,8 +209,11 @@ def test_no_described_request_is_a_5xx(described: _Described, data: Any) -> None
     if content_type == _PATCH_KINDS[0]:
         body = data.draw(JSON_PATCHES)
     elif method in ("post", "put", "patch"):
-        whole = operation["requestBody"]["content"]["application/json"]["schema"] \
-            if "application/json" in operation["requestBody"]["content"] else {}
+        whole = (
+            operation["requestBody"]["content"]["application/json"]["schema"]
+            if "application/json" in operation["requestBody"]["content"]
+            else {}
+        )
         body = data.draw(described.valid(whole))
         if isinstance(body, dict) and data.draw(st.booleans()):
             about = operation["x-kubernetes-group-version-kind"]
@@ -232,7 +233,7 @@ def test_no_described_request_is_a_5xx(described: _Described, data: Any) -> None
     _answered(described.api, method, url, answer)
 
 
-@_FUZZ
+@settings(parent=_FUZZ, max_examples=EXAMPLES // 5)
 @given(query=QUERY, accept=ACCEPTS, data=st.data())
 def test_no_watch_is_a_5xx(
     described: _Described, query: dict[str, str], accept: str, data: Any

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from adapters import eventstore
+from adapters import eventstore, nats_server
 from domain import catalogue
 from domain.events import Recorded
 
@@ -40,6 +40,7 @@ class System:
                 [
                     str(SCRIPT),
                     *("up", "--data", str(self.folder), "--store", self.store),
+                    *self._api_port(),
                     *self.options,
                 ],
                 stdout=subprocess.PIPE,
@@ -50,6 +51,12 @@ class System:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line.startswith("ready"), f"{line!r}\n{self.errors()}"
+
+    def _api_port(self) -> list[str]:
+        """Clusters that start at the same moment would all take the standard port."""
+        if "--api-port" in self.options:
+            return []
+        return ["--api-port", str(nats_server.free_port())]
 
     def stop(self) -> int:
         """Afterwards nothing of it runs; the exit status of the supervisor."""

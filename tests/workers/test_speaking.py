@@ -25,7 +25,7 @@ def test_what_only_confirms_waits_for_the_next_message() -> None:
     (said,) = held.add("n1", stop)
     assert (said.from_position, said.to_position) == (0, 9)
     assert (said.confirmed, said.stop) == ((1, 2), (STOP,))
-    assert not held.take()
+    assert not held
 
 
 def test_what_does_not_continue_it_does_not_take_it_along() -> None:
@@ -34,13 +34,16 @@ def test_what_does_not_continue_it_does_not_take_it_along() -> None:
     first = confirms(0, 5, 1)
     held.add("n1", first)
     assert held.add("n1", confirms(8, 9, 1, incarnation=2)) == [first]
-    assert held.take() == {"n1": confirms(8, 9, 1, incarnation=2)}
+    assert held.pop() == ("n1", confirms(8, 9, 1, incarnation=2))
 
 
-def test_what_was_held_back_is_taken_once() -> None:
+def test_what_was_held_back_is_said_once() -> None:
     """By node."""
     held = Held()
     held.add("n1", confirms(0, 5, 1))
     held.add("n2", confirms(0, 5, 4))
-    assert held.take() == {"n1": confirms(0, 5, 1), "n2": confirms(0, 5, 4)}
+    assert dict([held.pop(), held.pop()]) == {
+        "n1": confirms(0, 5, 1),
+        "n2": confirms(0, 5, 4),
+    }
     assert not held

@@ -1,5 +1,7 @@
 """The four ways to patch an object, with the examples of their specifications."""
 
+from typing import Any
+
 import pytest
 
 from domain.errors import Rejected
@@ -18,6 +20,14 @@ POD: JSON = {
         "nodeSelector": {"disk": "ssd"},
     },
 }
+
+
+def _at(document: object, *path: str) -> Any:
+    """What stands at a path."""
+    for step in path:
+        assert isinstance(document, dict)
+        document = document[step]
+    return document
 
 
 # --- JSON patch (RFC 6902) ----------------------------------------------------------
@@ -118,7 +128,7 @@ def test_directives_in_items() -> None:
     """`$patch: delete` takes that item out; the others are merged as ever."""
     items = [{"name": "a", "$patch": "delete"}, {"name": "b", "image": "b:2"}]
     patched = strategic.apply(POD, {"spec": {"containers": items}})
-    (left,) = patched["spec"]["containers"]  # type: ignore[index]
+    (left,) = _at(patched, "spec", "containers")
     assert left == {"name": "b", "image": "b:2", "args": ["x", "y"]}
 
 
@@ -126,12 +136,12 @@ def test_directives_in_maps() -> None:
     """A map can be replaced as a whole, or deleted; a list too."""
     spec = {"nodeSelector": {"$patch": "replace", "zone": "b"}}
     patched = strategic.apply(POD, {"spec": spec})
-    assert patched["spec"]["nodeSelector"] == {"zone": "b"}  # type: ignore[index]
+    assert _at(patched, "spec", "nodeSelector") == {"zone": "b"}
     patched = strategic.apply(POD, {"spec": {"nodeSelector": {"$patch": "delete"}}})
-    assert "nodeSelector" not in patched["spec"]  # type: ignore[operator]
+    assert "nodeSelector" not in _at(patched, "spec")
     whole = [{"$patch": "replace"}, {"name": "c", "image": "c:1"}]
     patched = strategic.apply(POD, {"spec": {"containers": whole}})
-    assert patched["spec"]["containers"] == [{"name": "c", "image": "c:1"}]  # type: ignore[index]
+    assert _at(patched, "spec", "containers") == [{"name": "c", "image": "c:1"}]
 
 
 def test_retained_keys() -> None:
@@ -297,7 +307,7 @@ def test_an_apply_that_disagrees_is_a_conflict() -> None:
     (cause,) = refused.value.causes
     assert (cause.reason, cause.field) == ("FieldManagerConflict", ".spec.replicas")
     merged, after = managers.applied(entries, live, wanted, _writer("me"), force=True)
-    assert merged["spec"]["replicas"] == 4  # type: ignore[index]
+    assert _at(merged, "spec", "replicas") == 4
     owners = {e.manager for e in after if ("f:spec", "f:replicas") in e.owned}
     assert owners == {"me"}
 
@@ -322,7 +332,7 @@ def test_an_apply_that_agrees_shares_the_field() -> None:
     wanted: JSON = {"spec": {"replicas": 3}}
     merged, after = managers.applied(entries, live, wanted, _writer("b"), force=False)
     merged, last = managers.applied(after, merged, {}, _writer("b"), force=False)
-    assert merged["spec"]["replicas"] == 3  # type: ignore[index]
+    assert _at(merged, "spec", "replicas") == 3
     assert {e.manager for e in last} == {"a"}
 
 
@@ -335,14 +345,14 @@ def test_what_an_apply_gives_up_goes() -> None:
     merged, entries = managers.applied(
         entries, merged, smaller, _writer("a"), force=False
     )
-    assert "replicas" not in merged["spec"]  # type: ignore[operator]
+    assert "replicas" not in _at(merged, "spec")
     assert merged["metadata"] == {"name": "web", "labels": {}}
 
 
 def test_an_applied_item_keeps_what_others_added() -> None:
     """Items of keyed lists are merged; a foreign container stays."""
     live = _deployment()
-    containers = live["spec"]["template"]["spec"]["containers"]  # type: ignore[index]
+    containers = _at(live, "spec", "template", "spec", "containers")
     containers.append({"name": "sidecar", "image": "s:1"})
     entries = managers.updated((), None, live, _writer("injector"))
     wanted: JSON = {
@@ -350,8 +360,7 @@ def test_an_applied_item_keeps_what_others_added() -> None:
     }
     merged, _ = managers.applied(entries, live, wanted, _writer("me"), force=False)
     names = [
-        each["name"]
-        for each in merged["spec"]["template"]["spec"]["containers"]  # type: ignore[index]
+        each["name"] for each in _at(merged, "spec", "template", "spec", "containers")
     ]
     assert names == ["web", "sidecar"]
 

@@ -1,0 +1,196 @@
+"""Parts, deletions and the other kinds, written over the Kubernetes API."""
+
+import pytest
+
+from gateway.kube.request import JSON
+from tests.gateway.kube.simulated import (
+    DEPLOYMENTS,
+    MERGE,
+    STRATEGIC,
+    WEB,
+    Api,
+    web,
+)
+
+CORE = "/api/v1/namespaces/default"
+
+
+# --- scale and eviction -----------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_the_scale_is_read_and_written(running: Api) -> None:
+    """autoscaling/v1, by patch and by update; whoever scales owns the number."""
+    done = await running.ask(
+        "PATCH", f"{WEB}/scale?fieldManager=me", {"spec": {"replicas": 4}}, type_=MERGE
+    )
+    assert (done["kind"], done["spec.replicas"]) == ("Scale", 4)
+    assert done["status.selector"] == "app=web"
+    owners = {
+        (each["manager"], each.get("subresource", ""))
+        for each in (await running.get(WEB)).document["metadata"]["managedFields"]  # type: ignore[index]  # a document is JSON
+    }
+    assert ("me", "scale") in owners
+    read = (await running.ask("GET", f"{WEB}/scale")).document
+    put = await running.ask("PUT", f"{WEB}/scale", {**read, "spec": {}})
+    assert (put.code, (await running.get(WEB))["spec.replicas"]) == (200, 0)
+    stale = await running.ask("PUT", f"{WEB}/scale", read)
+    assert (stale.code, stale["reason"]) == (409, "Conflict")
+
+
+@pytest.mark.asyncio
+async def test_an_eviction_ends_a_pod(running: Api) -> None:
+    """201 Success, and the pod is on its way out; a binding is refused."""
+    key = next(iter(running.reader.cluster.actual.pods))
+    name = key.rpartition("/")[2]
+    body = {"kind": "Eviction", "apiVersion": "policy/v1", "metadata": {"name": name}}
+    done = await running.ask("POST", f"{CORE}/pods/{name}/eviction", body)
+    assert (done.code, done["status"]) == (201, "Success")
+    shown = await running.get(f"{CORE}/pods/{name}")
+    assert shown["metadata.deletionTimestamp"]
+    refused = await running.ask("POST", f"{CORE}/pods/{name}/binding", {})
+    assert refused.code == 405
+
+
+# --- delete -----------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_a_deletion_answers_what_kubernetes_answers(running: Api) -> None:
+    """A Status for what is gone, the object for what is on its way; 404 afterwards."""
+    uid = (await running.get(WEB))["metadata.uid"]
+    slow = await running.ask("DELETE", f"{WEB}?propagationPolicy=Foreground")
+    assert (slow.code, slow["metadata.finalizers"]) == (200, ["foregroundDeletion"])
+    gone = await running.ask("DELETE", WEB, {"propagationPolicy": "Background"})
+    details = {"name": "web", "group": "apps", "kind": "deployments", "uid": uid}
+    assert (gone.code, gone["status"], gone["details"]) == (200, "Success", details)
+    assert (await running.ask("DELETE", WEB)).code == 404
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"preconditions": {"uid": "other"}}, 409),
+        ({"preconditions": {"resourceVersion": "1"}}, 409),
+        ({"propagationPolicy": "Sometimes"}, 422),
+        ({"gracePeriodSeconds": -1}, 422),
+        ({"gracePeriodSeconds": "x"}, 400),
+        ({"dryRun": ["All"]}, 200),
+    ],
+)
+@pytest.mark.asyncio
+async def test_what_does_not_hold_deletes_nothing(
+    running: Api, options: JSON, code: int
+) -> None:
+    """Preconditions, options that are none, and a dry run leave the object there."""
+    answered = await running.ask("DELETE", WEB, options)
+    assert answered.code == code, answered.document
+    assert (await running.get(WEB)).code == 200
+
+
+@pytest.mark.asyncio
+async def test_a_collection_is_deleted_by_its_selector(running: Api) -> None:
+    """What is selected goes, the rest stays."""
+    other = {**web(), "metadata": {"name": "other", "labels": {"app": "other"}}}
+    await running.ask("POST", DEPLOYMENTS, other)
+    done = await running.ask("DELETE", f"{DEPLOYMENTS}?labelSelector=app%3Dweb")
+    items = done["items"]
+    assert (done["kind"], len(items)) == ("DeploymentList", 1)
+    assert (await running.get(WEB)).code == 404
+    assert (await running.get(f"{DEPLOYMENTS}/other")).code == 200
+
+
+@pytest.mark.asyncio
+async def test_the_owners_end_with_their_object(running: Api) -> None:
+    """An object of the same name begins with its own managers."""
+    await running.ask("DELETE", WEB)
+    made = await running.ask("POST", f"{DEPLOYMENTS}?fieldManager=second", web())
+    managers = [each["manager"] for each in made["metadata.managedFields"]]
+    assert managers == ["second"]
+
+
+# --- other kinds ------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_plain_objects_are_written_as_any_other(api: Api) -> None:
+    """Create, patch, replace and delete of a ConfigMap, and 404 for a namespace that
+    is not there."""
+    path = f"{CORE}/configmaps"
+    body = {"metadata": {"name": "cm"}, "data": {"a": "b"}}
+    assert (await api.ask("POST", path, body)).code == 201
+    done = await api.ask("PATCH", f"{path}/cm", {"data": {"c": "d"}}, type_=MERGE)
+    assert done["data"] == {"a": "b", "c": "d"}
+    put = await api.ask("PUT", f"{path}/cm", {**body, "data": {"x": "y"}})
+    assert put["data"] == {"x": "y"}
+    assert (await api.ask("DELETE", f"{path}/cm")).code == 200
+    refused = await api.ask("POST", "/api/v1/namespaces/nothere/configmaps", body)
+    assert (refused.code, refused["message"]) == (
+        404,
+        'namespaces "nothere" not found',
+    )
+
+
+@pytest.mark.asyncio
+async def test_a_lease_is_won_by_its_version(api: Api) -> None:
+    """An update without one is refused, one of an old one is a conflict, and one of
+    nothing creates the lease."""
+    path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/l"
+    body: JSON = {"metadata": {"name": "l"}, "spec": {"holderIdentity": "a"}}
+    made = await api.ask("PUT", path, body)
+    assert made.code == 201, made.document
+    refused = await api.ask("PUT", path, body)
+    assert refused.code == 422
+    won = await api.ask("PUT", path, {**made.document, "spec": {"holderIdentity": "b"}})
+    assert (won.code, won["spec.holderIdentity"]) == (200, "b")
+    lost = await api.ask(
+        "PUT", path, {**made.document, "spec": {"holderIdentity": "c"}}
+    )
+    assert lost.code == 409
+
+
+@pytest.mark.asyncio
+async def test_an_autoscaler_of_version_1_is_kept_as_version_2(api: Api) -> None:
+    """Its CPU percentage is a metric there, and comes back as it was."""
+    base = "/apis/autoscaling/{}/namespaces/default/horizontalpodautoscalers"
+    body = {
+        "metadata": {"name": "h"},
+        "spec": {
+            "scaleTargetRef": {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "name": "w",
+            },
+            "maxReplicas": 3,
+            "targetCPUUtilizationPercentage": 70,
+        },
+    }
+    made = await api.ask("POST", base.format("v1"), body)
+    assert made.code == 201, made.document
+    newer = await api.get(base.format("v2") + "/h")
+    (metric,) = newer["spec.metrics"]
+    assert metric["resource"]["target"]["averageUtilization"] == 70
+    patched = await api.ask(
+        "PATCH", base.format("v1") + "/h", {"spec": {"maxReplicas": 5}}, type_=MERGE
+    )
+    assert patched["spec.targetCPUUtilizationPercentage"] == 70
+    assert patched["spec.maxReplicas"] == 5
+
+
+@pytest.mark.asyncio
+async def test_a_node_is_cordoned_by_a_patch(api: Api) -> None:
+    """As kubectl does it; and back again."""
+    path = "/api/v1/nodes/worker-1"
+    for wanted, verb in ((True, "cordon"), (None, "uncordon")):
+        patch = {"spec": {"unschedulable": wanted}}
+        done = await api.ask("PATCH", path, patch, type_=STRATEGIC)
+        assert done.code == 200, done.document
+        assert api.sent[-1][0] == verb
+        assert done["spec.unschedulable"] is wanted
+
+
+@pytest.mark.asyncio
+async def test_a_status_is_nobodys_to_write(running: Api) -> None:
+    """405 for namespaces, whose status has the verbs but no writer."""
+    refused = await running.ask("PUT", "/api/v1/namespaces/default/status", {})
+    assert refused.code == 405
