@@ -9,7 +9,6 @@
 4. A fold never rejects: see projections/desired.py, rule 1.
 """
 
-from typing import Final
 
 import msgspec
 
@@ -21,8 +20,6 @@ from domain.podspec import Taint
 from domain.replicaset import ReplicaSet
 from projections.desired import Desired
 from projections.ranking import Ranking, Spread
-
-VERSION: Final = 1
 
 
 class Tally:

@@ -42,7 +42,7 @@ def run_control(options: ControlOptions) -> None:
 
     Raises `Permanent` if it must stop.
     """
-    from workers import control, notary
+    from workers import control, main, notary
 
     context = _context(options.context)
     told = control.ControlSettings(
@@ -59,7 +59,7 @@ def run_control(options: ControlOptions) -> None:
         ),
     )
     life = _Life("control", options.context)
-    _serve(life, lambda stop: control.run(told, stop, life.ready, life.progress))
+    _serve(life, lambda stop: main.run(told, stop, life.ready, life.progress))
 
 
 def run_api(options: ApiOptions) -> None:

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 
 # Programs of others that a console block may show, and why.
 OTHER_PROGRAMS = {
+    "export": "the shell",
     ".": "the shell",
     "apt-get": "system packages",
     "cd": "the shell",

@@ -8,7 +8,6 @@
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,10 +15,10 @@ from typing import Final
 
 import msgspec
 
-from adapters import collector, eventstore, nats_wire
+from adapters import collector, nats_wire
 from adapters.archive_segment import Damaged
 from adapters.clock import Clock, MonotoneClock
-from adapters.eventlog import AnotherWriter, EventLog
+from adapters.eventlog import EventLog
 from domain import names
 from domain.errors import Permanent, Transient
 from domain.protocol import Answer, Assignment, Pulse
@@ -46,8 +45,6 @@ REPORTS: Final = "rollbook.report.*"
 SYNCS: Final = "rollbook.sync.*"
 PULSE_SECONDS: Final = 2.0
 """Readers hear at least this often that the writer lives."""
-STANDBY_SECONDS: Final = 1.0
-"""A second writer looks this often whether the first has gone."""
 _ENCODER: Final = msgspec.json.Encoder()
 _log = logging.getLogger(__name__)
 
@@ -458,42 +455,3 @@ def _failed(command_id: str) -> Answer:
 def _own_inbox(node: str, reply: str) -> bool:
     """A node may have its answer in its own inbox only: control is no deputy."""
     return reply.startswith(nats_wire.inbox_prefix(nats_wire.node_login(node)) + ".")
-
-
-async def run(
-    settings: ControlSettings,
-    stop: asyncio.Event,
-    ready: Callable[[], None] | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Opens the log as its one writer and works until `stop` is set.
-
-    While another writer has the log this one stands by. `ready` is called once it
-    works, `progress` now and then with the last position on disk and the last one
-    decided.
-
-    Raises `Permanent` if the log cannot be served, `Transient` if it is out of reach.
-    """
-    log = await _open_log(settings.store_url, stop)
-    if log is None:
-        return
-    try:
-        await Control(settings, log).run(stop, ready, progress)
-    finally:
-        log.close()
-
-
-async def _open_log(url: str, stop: asyncio.Event) -> EventLog | None:
-    """The log, as soon as it has no other writer; None if `stop` comes first."""
-    told = False
-    while not stop.is_set():
-        try:
-            return await asyncio.to_thread(eventstore.open_log, url)
-        except AnotherWriter as error:
-            if not told:
-                _log.warning("standing by while the log has a writer: %s", error.holder)
-            told = True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STANDBY_SECONDS):
-                await stop.wait()
-    return None

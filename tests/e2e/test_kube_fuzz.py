@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
 from tests.support import kubeapi, system
@@ -75,24 +75,18 @@ class _Described:
             case "object" if depth > 6:
                 return st.just({})
             case "object" if "properties" in schema:
-                return st.fixed_dictionaries(
-                    {},
-                    optional={
-                        name: st.deferred(
-                            lambda each=each: self.valid(each, depth + 1)  # type: ignore[misc]
-                        )
-                        for name, each in schema["properties"].items()
-                    },
-                )
+                inside = schema["properties"]
+                fields = {
+                    name: self._later(each, depth) for name, each in inside.items()
+                }
+                return st.fixed_dictionaries({}, optional=fields)
             case "object":
                 inside = schema.get("additionalProperties") or {}
-                inner = st.deferred(lambda: self.valid(inside, depth + 1))
-                return st.dictionaries(WORDS, inner, max_size=3)
+                return st.dictionaries(WORDS, self._later(inside, depth), max_size=3)
             case "array" if depth > 6:
                 return st.just([])
             case "array":
-                inner = st.deferred(lambda: self.valid(schema["items"], depth + 1))
-                return st.lists(inner, max_size=2)
+                return st.lists(self._later(schema["items"], depth), max_size=2)
             case "integer":
                 return st.one_of(st.integers(-2, 5), st.integers())
             case "number":
@@ -103,7 +97,31 @@ class _Described:
                 return WORDS
         return ANYTHING
 
+    def one_thing(self, schema: Any, inside: Any, data: Any) -> Any:
+        """`inside`, which the schema describes, with one thing in it otherwise."""
+        while "$ref" in schema or "allOf" in schema:
+            named = schema.get("$ref") or schema["allOf"][0]["$ref"]
+            schema = self.schemas[named.rpartition("/")[2]]
+        fields = schema.get("properties") or {
+            name: schema.get("additionalProperties") or {} for name in (inside or ())
+        }
+        if isinstance(inside, list) and inside and data.draw(_MOSTLY):
+            first = self.one_thing(schema.get("items", {}), inside[0], data)
+            return [first, *inside[1:]]
+        if isinstance(inside, dict) and fields and data.draw(_MOSTLY):
+            name = data.draw(st.sampled_from(sorted(fields)))
+            return {
+                **inside,
+                name: self.one_thing(fields[name], inside.get(name), data),
+            }
+        return data.draw(st.one_of(self.valid(schema), ANYTHING))
 
+    def _later(self, schema: Any, depth: int) -> st.SearchStrategy[Any]:
+        """Schemas hold themselves: what is inside is made when it is drawn."""
+        return st.deferred(lambda: self.valid(schema, depth + 1))
+
+
+_MOSTLY: Final = st.integers(0, 7).map(bool)
 NAMES: Final = ("web", "a", "default", "hollow-0", "kube-root-ca.crt")
 WORDS: Final = st.one_of(
     st.sampled_from(
@@ -170,6 +188,42 @@ JSON_PATCHES: Final = st.lists(
 )
 
 
+PLAIN: Final = (
+    (
+        "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers",
+        {
+            "kind": "HorizontalPodAutoscaler",
+            "apiVersion": "autoscaling/v2",
+            "metadata": {"name": "web"},
+            "spec": {
+                "scaleTargetRef": {
+                    "apiVersion": "apps/v1", "kind": "Deployment", "name": "web",
+                },
+                "maxReplicas": 3,
+            },
+        },
+    ),
+    (
+        "/apis/coordination.k8s.io/v1/namespaces/default/leases",
+        {
+            "kind": "Lease",
+            "apiVersion": "coordination.k8s.io/v1",
+            "metadata": {"name": "web"},
+            "spec": {"holderIdentity": "a", "leaseDurationSeconds": 5},
+        },
+    ),
+    (
+        "/api/v1/namespaces/default/secrets",
+        {
+            "kind": "Secret",
+            "apiVersion": "v1",
+            "metadata": {"name": "web"},
+            "data": {"a": "YQ=="},
+        },
+    ),
+)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def described(cluster: System) -> _Described:
     """There are objects to be asked for and changed."""
@@ -178,8 +232,10 @@ def described(cluster: System) -> _Described:
         ("/apis/apps/v1/namespaces/default/deployments", kubeapi.deployment("web", 2)),
         ("/api/v1/namespaces/default/configmaps", kubeapi.configmap("web", a="1")),
         ("/api/v1/namespaces/default/configmaps", kubeapi.configmap("a", a="1")),
+        *PLAIN,
     ):
-        assert api.ask("POST", path, body).code == 201
+        made = api.ask("POST", path, body)
+        assert made.code == 201, made
     return _Described(api)
 
 
@@ -231,6 +287,47 @@ def test_no_described_request_is_a_5xx(described: _Described, data: Any) -> None
         headers={"Accept": data.draw(ACCEPTS)},
     )  # fmt: skip
     _answered(described.api, method, url, answer)
+
+
+@_FUZZ
+@given(data=st.data())
+def test_no_object_with_one_thing_wrong_is_a_5xx(
+    described: _Described, data: Any
+) -> None:
+    """Objects that are there, with something else in one place: created, replaced and
+    patched, as a dry run."""
+    api = described.api
+    single = [each for each in described.operations if each[1] == "put"]
+    path, _, _, operation = data.draw(st.sampled_from(single))
+    inside = path.removesuffix("/{name}").replace("{namespace}", "default")
+    found = api.ask("GET", inside).document
+    assert found["items"], inside
+    held = data.draw(st.sampled_from(found["items"][:3]))
+    held |= {"kind": found["kind"].removesuffix("List")}
+    held |= {"apiVersion": found["apiVersion"]}
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    changed = described.one_thing(schema, held, data)
+    if data.draw(st.booleans()):
+        changed = described.one_thing(schema, changed, data)
+    kind = data.draw(st.sampled_from(["POST", "PUT", *_PATCH_KINDS[1:]]))
+    method = kind if kind in ("POST", "PUT") else "PATCH"
+    name = held["metadata"]["name"]
+    if isinstance(changed, dict) and isinstance(changed.get("metadata"), dict):
+        about = changed["metadata"]
+        about = {k: v for k, v in about.items() if k != "managedFields"}
+        if method == "POST":
+            about = {k: v for k, v in about.items() if k not in ("uid", "name")}
+            about |= {"name": "new", "resourceVersion": ""}
+        changed["metadata"] = about
+    url = inside if method == "POST" else f"{inside}/{name}"
+    url += (
+        "?dryRun=All&fieldManager=fuzz&force=true" if "apply" in kind else "?dryRun=All"
+    )
+    answer = api.ask(
+        method, url, changed, content_type=kind if method == "PATCH" else kubeapi.JSON
+    )
+    event(f"{method} {answer.code}")
+    _answered(api, method, url, answer)
 
 
 @settings(parent=_FUZZ, max_examples=EXAMPLES // 5)
