@@ -18,7 +18,7 @@ import ssl
 import time
 import zlib
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -43,6 +43,14 @@ CONNECTIONS_MAX: Final = 2_000
 AT_ONCE: Final = 512
 COMPRESSED_BYTES: Final = 128 * 1024
 WARNING: Final = '299 - "{}"'
+WARNINGS_MAX: Final = 32
+WARNING_CHARS: Final = 256
+"""Clients read only so much of a head."""
+_QUOTED: Final = {
+    **dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " "),
+    **str.maketrans({"\\": "\\\\", '"': '\\"'}),
+}
+"""What a header cannot carry as it is: fields in a body are called anything."""
 JSON_TYPE: Final = "application/json"
 
 Open = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -244,9 +252,8 @@ class Server:
             headers["Content-Encoding"] = "gzip"
             headers["Vary"] = "Accept-Encoding"
         response = web.Response(status=reply.code, body=data, headers=headers)
-        for text in reply.warnings:
-            quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
-            response.headers.add("Warning", WARNING.format(quoted))
+        for text in _told(reply.warnings):
+            response.headers.add("Warning", WARNING.format(text.translate(_QUOTED)))
         self.counters[f"answered.{reply.code}"] += 1
         return response
 
@@ -286,6 +293,17 @@ class Server:
         finally:
             self._streams.discard(task)
         return response
+
+
+def _told(warnings: Sequence[str]) -> list[str]:
+    """As much of the warnings as fits into a head, and how many there are beside."""
+    found = [
+        text if len(text) <= WARNING_CHARS else f"{text[: WARNING_CHARS - 1]}…"
+        for text in dict.fromkeys(warnings[:WARNINGS_MAX])
+    ]
+    if len(warnings) > WARNINGS_MAX:
+        found.append(f"and {len(warnings) - WARNINGS_MAX} more")
+    return found
 
 
 def version_document(version: str) -> dict[str, object]:

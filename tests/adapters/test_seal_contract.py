@@ -21,6 +21,7 @@ from tests.adapters.test_eventlog_contract import (
     begun,
 )
 
+
 @pytest.fixture(params=("memory", *conftest.DURABLE))
 def store(request: pytest.FixtureRequest) -> conftest.Store:
     """Each of the stores that takes any seal; an archive takes only true ones, and has

@@ -209,6 +209,27 @@ def test_a_packed_body_is_bounded_unpacked(kube: Api) -> None:
     assert 400 <= code < 500
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [f"unknown{n}" for n in range(5_000)],
+        ["x" * 1_000_000],
+        ['a"b\\c\n\x1f\u2028ü\x9f'],
+    ],
+    ids=["many", "long", "odd"],
+)
+def test_warnings_fit_into_a_head(kube: Api, fields: list[str]) -> None:
+    """Fields that nobody knows are told of in headers, whatever they are called, and as
+    many as a client can read; the object is made."""
+    body = kubeapi.configmap("warned") | dict.fromkeys(fields, 1)
+    path = f"{OBJECTS}?dryRun=All&fieldValidation=Warn"
+    answer = kube.ask("POST", path, body)
+    assert answer.code == 201
+    told = answer.headers.get_all("Warning") or []
+    assert 1 <= len(told) <= 40
+    assert all(each.startswith('299 - "unknown field') for each in told[:1])
+
+
 # --- heads, tokens, paths -------------------------------------------------------------
 
 

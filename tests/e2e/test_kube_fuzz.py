@@ -102,9 +102,9 @@ class _Described:
         while "$ref" in schema or "allOf" in schema:
             named = schema.get("$ref") or schema["allOf"][0]["$ref"]
             schema = self.schemas[named.rpartition("/")[2]]
-        fields = schema.get("properties") or {
-            name: schema.get("additionalProperties") or {} for name in (inside or ())
-        }
+        there = inside if isinstance(inside, dict) else {}
+        others = dict.fromkeys(there, schema.get("additionalProperties") or {})
+        fields = schema.get("properties") or others
         if isinstance(inside, list) and inside and data.draw(_MOSTLY):
             first = self.one_thing(schema.get("items", {}), inside[0], data)
             return [first, *inside[1:]]
@@ -210,6 +210,15 @@ PLAIN: Final = (
             "apiVersion": "coordination.k8s.io/v1",
             "metadata": {"name": "web"},
             "spec": {"holderIdentity": "a", "leaseDurationSeconds": 5},
+        },
+    ),
+    (
+        "/api/v1/namespaces/default/serviceaccounts",
+        {
+            "kind": "ServiceAccount",
+            "apiVersion": "v1",
+            "metadata": {"name": "web"},
+            "imagePullSecrets": [{"name": "web"}],
         },
     ),
     (
