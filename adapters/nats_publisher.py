@@ -3,6 +3,10 @@
 The stream is an exact copy of a stretch of the log. Each publish names the stream
 sequence that must be the last one before it. So after one lost message the broker
 refuses all that follow, and the stream's newest message always tells where to go on.
+
+It names the event before it as well. Where somebody has purged the stream, the relay
+of a control that was replaced and the new one count from different places: then the
+sequence of a message that was refused may be that of another event.
 """
 
 import logging
@@ -20,6 +24,7 @@ OMITTED_HEADER: Final = "Rollbook-Omitted"
 data then; the event itself is read from the store."""
 
 _EXPECTED_HEADER: Final = "Nats-Expected-Last-Sequence"
+_EXPECTED_ID_HEADER: Final = "Nats-Expected-Last-Msg-Id"
 _HEADER_ROOM_BYTES: Final = 4096
 
 _BATCH_MESSAGES: Final = 1000
@@ -44,6 +49,8 @@ class EventPublisher:
         self._stream: nats_streams.StreamState | None = None
         self._sequence = 0
         self._position: int | None = None
+        self._last_id = ""
+        """Of what was stored last, if this publisher has stored it since it looked."""
 
     @property
     def stream(self) -> nats_streams.StreamState | None:
@@ -61,7 +68,7 @@ class EventPublisher:
             self._stream = await nats_streams.ensure(
                 self._js, nats_streams.EVENTS_CONFIG
             )
-            self._sequence = self._stream.last_sequence
+            self._sequence, self._last_id = self._stream.last_sequence, ""
             self._position = await self._newest_position(self._sequence)
         except nats_streams.TROUBLE as error:
             raise nats_streams.transient(error) from error
@@ -106,12 +113,11 @@ class EventPublisher:
 
     async def _publish_batch(self, batch: list[tuple[str, int, bytes]]) -> bool:
         """Whether all of the batch is in the stream now."""
-        last = len(batch) - 1
+        last, before = len(batch) - 1, self._last_id
         for index, (subject, position, data) in enumerate(batch):
-            headers = {
-                nats_streams.ID_HEADER: str(position),
-                _EXPECTED_HEADER: str(self._sequence + index),
-            }
+            headers = {nats_streams.ID_HEADER: str(position)}
+            headers |= _fence(self._sequence + index, before)
+            before = str(position)
             if len(data) + _HEADER_ROOM_BYTES > self._client.max_payload:
                 headers[OMITTED_HEADER], data = str(len(data)), b""
             if index < last:
@@ -125,6 +131,7 @@ class EventPublisher:
             if ack.duplicate or ack.seq != self._sequence + len(batch):
                 return False
             self._sequence, self._position = ack.seq, position
+            self._last_id = before
         return True
 
     async def _look_again(self) -> int | None:
@@ -154,6 +161,18 @@ class EventPublisher:
             if position.isdecimal():
                 return int(position)
         return None
+
+
+def _fence(sequence: int, before: str) -> dict[str, str]:
+    """What must be the last message of the stream: its sequence and, if known, its id.
+
+    A broker that was restarted may have forgotten the id: after a refusal the publisher
+    looks where the stream ends, and what it publishes next names none.
+    """
+    headers = {_EXPECTED_HEADER: str(sequence)}
+    if before:
+        headers[_EXPECTED_ID_HEADER] = before
+    return headers
 
 
 def _batches(

@@ -10,6 +10,9 @@
    whole clusters in one, so that neither waits for the other. Who asks for what is
    just being folded waits for that fold.
 4. A log that has gone back is another one: what is known of the first is forgotten.
+5. Of a Deployment or a ReplicaSet at the end of a step no pod is folded where the
+   reader has recorded what it counted (past_timelines.py). Every other position costs
+   a fold of the pods that it ever had.
 """
 
 import asyncio
@@ -27,6 +30,7 @@ from domain.errors import Rejected
 from gateway import differences, past_folding
 from gateway.past_families import Families
 from gateway.past_folding import Folded, Part
+from gateway.past_timelines import Timelines
 
 THREADS: Final = 2
 MEMORY_BYTES: Final = 256 * 1024 * 1024
@@ -42,6 +46,7 @@ FOLLOW_SECONDS: Final = 2.0
 _POD_BYTES: Final = 2_000
 _LINE_BYTES: Final = 800
 _OTHER_BYTES: Final = 4_000
+_RECORDED: Final = frozenset({"deployment", "replicaset"})
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -57,8 +62,18 @@ class At(NamedTuple):
 class Past:
     """States of one log's past; its methods run in one loop, and none blocks it."""
 
-    def __init__(self, log: EventLog, *, memory: int = MEMORY_BYTES) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        *,
+        memory: int = MEMORY_BYTES,
+        timelines: Timelines | None = None,
+    ) -> None:
+        """`timelines` is what a fold of the same log has seen, in the same loop."""
         self._log = log
+        self._timelines = timelines if timelines is not None else Timelines()
+        self.recorded = 0
+        """How many objects were answered from the timelines."""
         self._memory = memory
         self._objects = ThreadPoolExecutor(THREADS, "past-object")
         self._clusters = ThreadPoolExecutor(1, "past-cluster")
@@ -173,6 +188,12 @@ class Past:
 
     async def _fold_part(self, key: str, position: int, wanted: Part) -> Folded:
         families = self._families
+        found = await self._recorded(key, position, wanted)
+        if found is not None:
+            self._keep((key, position, wanted), found)
+            return found
+        if wanted in ("status", "described"):
+            return await self.part(key, position, "all")
         await self._in(self._objects, families.catch_up, self._log, position)
         if self._is_large(key, position, wanted):
             return await self.whole(position)
@@ -180,10 +201,39 @@ class Past:
             self._objects, past_folding.part, self._log, families, key, position, wanted
         )
         if len(found.cluster.actual.pods) <= PART_PODS_MAX:
-            self._parts[key, position, wanted] = found
-            if len(self._parts) > PARTS_KEPT:
-                self._parts.popitem(last=False)
+            self._keep((key, position, wanted), found)
         return found
+
+    async def _recorded(self, key: str, position: int, wanted: Part) -> Folded | None:
+        """The object from what was recorded of it (rule 5); None where it is not."""
+        kind = key.partition("/")[0]
+        if wanted not in past_folding.RECORDED or kind not in _RECORDED:
+            return None
+        told = wanted == "described"
+        if told and kind != "deployment":
+            return None  # what is told of a ReplicaSet is about its pods
+        seen = self._timelines.seen(key, position)
+        if seen is None:
+            return None
+        families = self._families if told else None
+        if families is not None:
+            await self._in(self._objects, families.catch_up, self._log, position)
+        found = await self._in(
+            self._objects,
+            past_folding.recorded,
+            self._log,
+            families,
+            key,
+            position,
+            seen,
+        )
+        self.recorded += found is not None
+        return found
+
+    def _keep(self, asked: tuple[str, int, Part], found: Folded) -> None:
+        self._parts[asked] = found
+        if len(self._parts) > PARTS_KEPT:
+            self._parts.popitem(last=False)
 
     def _is_large(self, key: str, position: int, wanted: Part) -> bool:
         kind = key.partition("/")[0]

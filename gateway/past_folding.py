@@ -21,11 +21,14 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from adapters.eventlog import EventLog, Row
-from domain import catalogue, errors, node, pod, replicaset
+from domain import catalogue, deployment, errors, node, pod, replicaset
 from domain.events import Recorded
+from gateway import past_timelines
 from gateway.past_families import Families
 from projections import nearest, snapshots
+from projections.actual import Actual, Tally
 from projections.cluster import Cluster
+from projections.desired import Desired
 from projections.happenings import Happenings
 
 PAGE_ROWS: Final = 2_000
@@ -37,9 +40,13 @@ _VERSIONS: Final = 8
 """Most pods have no more events."""
 
 Kind = Literal["deployment", "replicaset", "pod", "node"]
-Part = Literal["revisions", "counts", "all"]
+Part = Literal["revisions", "counts", "status", "described", "all"]
 """What of an object: a Deployment's revisions alone; the state with its counts, without
-conditions that follow from former pods; or everything, with all that happened."""
+conditions that follow from former pods; with them; with what happened to the object
+too; or everything, with the pods and all that happened. `part` knows the third and the
+fourth as the last alone."""
+RECORDED: Final = frozenset({"counts", "status", "described"})
+"""The parts that need no pods where what was counted is known."""
 
 
 class Folded(NamedTuple):
@@ -215,6 +222,60 @@ def part(
     return gathered.folded()
 
 
+def recorded(
+    log: EventLog,
+    families: Families | None,
+    key: str,
+    position: int,
+    seen: past_timelines.Seen,
+) -> Folded | None:
+    """The Deployment or ReplicaSet `key` at `position` without any pod: what follows
+    from pods is what the reader has `seen` at the end of that step.
+
+    None where `position` is no such end, or not surely. With `families`, which has read
+    the log up to there, the lines of what happened to a Deployment are there too.
+    """
+    ends = [decoded(row) for row in log.read(position - 1, 2)]
+    last = ends[0] if ends else None
+    if last is None or (len(ends) > 1 and ends[1] is None):
+        return None
+    if len(ends) > 1 and ends[1] is not None and ends[1].timestamp == last.timestamp:
+        return None
+    gathered = _Gathered(log, position)
+    gathered.take([key, *seen.counts])
+    if key.startswith("replicaset/"):
+        gathered.take(gathered.owners_of(key))
+    elif families is not None:
+        gathered.take(families.replicasets_of(key))
+    found = gathered.wanted(_Counted(seen.counts), told=families is not None)
+    rollout = found.cluster.rollouts.by_key.get(key)
+    if rollout is not None:
+        rollout.conditions = seen.conditions
+    found.cluster.timestamp = last.timestamp
+    return found
+
+
+class _Counted(Cluster):
+    """A state without pods, whose ReplicaSets' counts are known."""
+
+    def __init__(self, counts: dict[str, past_timelines.Counts]) -> None:
+        super().__init__()
+        self.actual = _CountedActual(self.desired, counts)
+
+
+class _CountedActual(Actual):
+    def __init__(
+        self, desired: Desired, counts: dict[str, past_timelines.Counts]
+    ) -> None:
+        super().__init__(desired)
+        self._known = counts
+
+    def tally(self, replicaset_key: str) -> Tally:
+        """The counts that were recorded."""
+        known = self._known.get(replicaset_key)
+        return past_timelines.tally(known) if known is not None else Tally()
+
+
 class _Gathered:
     """The streams that are read, each up to the position."""
 
@@ -308,3 +369,24 @@ class _Gathered:
         if last is not None:
             cluster.timestamp = last.timestamp
         return Folded(cluster, happenings)
+
+    def wanted(self, cluster: Cluster, *, told: bool) -> Folded:
+        """What was wanted, without what follows from pods; the lines if `told`."""
+        happenings = Happenings()
+        events = [each for held in self._streams.values() for each in held]
+        events.sort(key=lambda each: each.position)
+        for index, each in enumerate(events):
+            with contextlib.suppress(Exception):  # rule 3
+                cluster.desired.evolve(each)
+                if isinstance(each.event, _LIVES):
+                    cluster.rollouts.evolve(each)
+                if told:
+                    happenings.evolve(each, None, cluster)
+            if not (index + 1) % SLICE_EVENTS:
+                time.sleep(PAUSE_SECONDS)
+        cluster.position = self._position
+        return Folded(cluster, happenings)
+
+
+_LIVES: Final = deployment.DeploymentCreated | deployment.DeploymentDeleted
+"""The events between which a Deployment has conditions."""

@@ -34,6 +34,7 @@ from domain.catalogue import Unreadable
 from domain.events import Recorded
 from domain.pod import Pod
 from domain.protocol import Answer, Pulse
+from gateway.past_timelines import Timelines
 from projections import nearest, snapshots
 from projections.cluster import Cluster
 from projections.happenings import Happenings
@@ -109,6 +110,8 @@ class Reader:
         """How often the log had gone back (rule 5)."""
         self.observer: Observer | None = None
         """Is told of each event and each step that is folded from now on."""
+        self.timelines = Timelines()
+        """What the fold sees of Deployments and ReplicaSets, for who asks later."""
         self._begin()
 
     def _begin(self) -> None:
@@ -252,6 +255,7 @@ class Reader:
             self.unreadable_count = self.cluster.unreadable
             self._cut_at = self.position
         self._started = True
+        self.timelines.start(self.cluster)
         begin = self.position
         await self._fold_up_to(last)
         _log.info(
@@ -289,7 +293,7 @@ class Reader:
         """Afterwards these whole steps are folded and settled; nothing is raised."""
         cluster, evolve = self.cluster, self.happenings.evolve
         fold = cluster.fold
-        observer = self.observer
+        observer, note = self.observer, self.timelines.note
         for item in items:
             if isinstance(item, Unreadable):
                 self._set_aside(item)
@@ -298,16 +302,17 @@ class Reader:
                 if item.timestamp != cluster.timestamp:
                     self._settle()
                     cluster.timestamp = item.timestamp
-                if observer is None:
-                    evolve(item, fold(item), cluster)
-                else:
+                if observer is not None:
                     observer.before(item, cluster)
-                    was = fold(item)
-                    evolve(item, was, cluster)
+                was = fold(item)
+                note(item, was, cluster)
+                evolve(item, was, cluster)
+                if observer is not None:
                     observer.after(item, was, cluster, self.happenings)
             except Exception as error:  # an alarm, never the end of the fold (rule 3)
                 why = f"{type(error).__name__}: {error}"
                 self._spoilt = True
+                self.timelines.stop()
                 self._set_aside(
                     Unreadable(item.position, item.stream, item.event.TOPIC, why)
                 )
@@ -325,6 +330,8 @@ class Reader:
             self.cluster.settle()
         except Exception:  # what earlier events that were set aside left behind
             _log.exception("conditions at %d are not certain", self.position)
+            self.timelines.stop()
+        self.timelines.step_ended(self.cluster)
         if self.observer is not None:
             self.observer.step_ended(self.cluster, self.happenings)
 

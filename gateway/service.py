@@ -61,7 +61,7 @@ class Service:
     ) -> None:
         self.counters: Counter[str] = Counter()
         """`asked.<verb>` and `refused.<reason>`."""
-        self.past = Past(reader.log)
+        self.past = Past(reader.log, timelines=reader.timelines)
         self._reader = reader
         self._now = now
         self._wait_seconds = wait_seconds
@@ -179,12 +179,12 @@ class Service:
         one = asked.name and asked.kind != "event"
         key = listing.key_of(asked.kind, asked.namespace, asked.name) if one else ""
         full = asked.kind == "deployment" and asked.format == "object"
-        scene = await self._scene_at(asked.at, key, "all" if full else "counts")
+        scene = await self._scene_at(asked.at, key, "status" if full else "counts")
         return listing.answer(scene, asked, self._bytes)
 
     async def _describe(self, asked: queries.DescribeQuery) -> queries.DescribeAnswer:
         key = listing.key_of(asked.kind, asked.namespace, asked.name)
-        scene = await self._scene_at(asked.at, key)
+        scene = await self._scene_at(asked.at, key, "described")
         return queries.DescribeAnswer(
             position=scene.cluster.position, text=_described(scene, asked)
         )

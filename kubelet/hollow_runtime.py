@@ -59,11 +59,12 @@ class _Container:
 class _Pod:
     """One hollow pod."""
 
-    __slots__ = ("containers", "ip", "sandbox")
+    __slots__ = ("containers", "going", "ip", "sandbox")
 
     def __init__(self, sandbox: runtime.Sandbox, ip: str) -> None:
         self.sandbox = sandbox
         self.ip = ip
+        self.going = False
         self.containers: dict[str, _Container] = {}
 
 
@@ -108,8 +109,12 @@ class HollowPods:
         )
 
     def start_sandbox(self, now: float, sandbox: runtime.Sandbox) -> None:
-        """The pod gets an address at once."""
+        """The pod gets an address at once; one that is on its way out is a new one."""
         pod = self._pods.get(sandbox.uid)
+        if pod is not None and pod.going:
+            # Who had it removed is gone (a kubelet was killed): nobody waits for that.
+            self._forget(sandbox.uid)
+            pod = None
         if pod is None:
             self._addresses += 1
             high, low = divmod(self._addresses, 254)
@@ -121,8 +126,10 @@ class HollowPods:
     def remove_sandbox(self, now: float, uid: str) -> None:
         """What still runs is killed, then nothing is left."""
         pod = self._pods.get(uid)
-        for name in pod.containers if pod else ():
-            self.kill_container(now, uid, name)
+        if pod is not None:
+            pod.going = True
+            for name in pod.containers:
+                self.kill_container(now, uid, name)
         self._plan(now, runtime.SandboxRemoved(uid=uid))
 
     def pull_image(self, now: float, uid: str, container: str) -> None:
@@ -243,6 +250,12 @@ class HollowPods:
                 ran, state.running = state.running, False
                 return ran
         return True
+
+    def _forget(self, uid: str) -> None:
+        """Afterwards the pod is gone, and nothing that was planned for it happens."""
+        del self._pods[uid]
+        self._heap = [planned for planned in self._heap if planned[2].uid != uid]
+        heapq.heapify(self._heap)
 
     def _plan(self, at: float, fact: runtime.Observation) -> None:
         self._order += 1  # what is planned for the same moment keeps its order

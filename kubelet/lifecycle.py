@@ -83,7 +83,7 @@ class PodLifecycle:
         """The pod is `spec` now: containers of another image are run anew. The runtime
         is told first, by the sandbox, which stays what it is."""
         self.pod = msgspec.structs.replace(self.pod, spec=spec)
-        if self._sandboxed:
+        if self._sandboxed and not self._removing:
             self._effects.append(StartSandbox())
         for each in (*spec.init_containers, *spec.containers):
             machine = self._find(each.name)

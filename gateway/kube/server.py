@@ -41,6 +41,7 @@ FIRST_SECONDS: Final = 10.0
 """So long a new connection has for its handshake, and then for its first request."""
 CONNECTIONS_MAX: Final = 2_000
 AT_ONCE: Final = 512
+BODIES_MAX: Final = 256
 COMPRESSED_BYTES: Final = 128 * 1024
 WARNING: Final = '299 - "{}"'
 WARNINGS_MAX: Final = 32
@@ -84,6 +85,7 @@ class Server:
         self._handlers = handlers
         self._version = version
         self._running = 0
+        self._bodies = 0
         self._streams: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
@@ -160,12 +162,7 @@ class Server:
     async def _answer(self, http: web.Request) -> web.StreamResponse:
         if self._running >= AT_ONCE:
             return self._failed(
-                Failure(
-                    429,
-                    "TooManyRequests",
-                    "too many requests are being answered: try again",
-                    headers={"Retry-After": "1"},
-                )
+                _too_many("too many requests are being answered: try again")
             )
         self._running += 1
         counted = True
@@ -220,13 +217,31 @@ class Server:
             route = routes.find(http.method, path.rstrip("/"), params)
         except IndexError:
             raise routes.not_a_page() from None
-        request = await _request(http, user, route, params)
+        async with self._arriving(http):
+            request = await _request(http, user, route, params)
         self.counters[f"asked.{route.verb}"] += 1
         try:
             reply = await self._handlers.handle(request)
         except errors.Rejected as refused:
             raise statuses.of_rejected(refused, route.resource, route.name) from refused
         return reply if isinstance(reply, Stream) else self._response(http, reply)
+
+    @contextlib.asynccontextmanager
+    async def _arriving(self, http: web.Request) -> AsyncGenerator[None, None]:
+        """A body is on its way: those that come slowly keep no reader waiting, for
+        they are bounded by themselves. Raises `Failure` 429."""
+        if not http.can_read_body:
+            yield
+            return
+        if self._bodies >= BODIES_MAX:
+            raise _too_many("too many bodies are on their way: try again")
+        self._bodies += 1
+        self._running -= 1
+        try:
+            yield
+        finally:
+            self._bodies -= 1
+            self._running += 1
 
     def _open(self, path: str) -> web.Response:
         if path == "/version":
@@ -293,6 +308,10 @@ class Server:
         finally:
             self._streams.discard(task)
         return response
+
+
+def _too_many(text: str) -> Failure:
+    return Failure(429, "TooManyRequests", text, headers={"Retry-After": "1"})
 
 
 def _told(warnings: Sequence[str]) -> list[str]:

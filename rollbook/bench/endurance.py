@@ -18,7 +18,7 @@ IDLE_SECONDS: Final = 30.0
 IDLE_SECONDS_SMALL: Final = 3.0
 REPORTS: Final = "rollbook.report.*"
 _IDLE_LARGE: Final = 1_000
-_LISTEN_SECONDS: Final = 3.0
+_LISTEN_SECONDS: Final = 10.0
 _KILL_EVENTS_PER_POD: Final = 1.5
 """In the middle of a create: it takes three events for each pod."""
 

@@ -172,3 +172,52 @@ async def _until_stored(client: nats_wire.Client, count: int) -> None:
     async with asyncio.timeout(support.WAIT_SECONDS):
         while len(await _positions(client)) < count:  # noqa: ASYNC110 # as above
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.asyncio
+async def test_two_relays_that_count_from_different_places(tmp_path: Path) -> None:
+    """The first of five messages is refused, because another relay was faster; its
+    event is not the first one of the five, so the second one is refused as well, though
+    the sequence is the one that it names."""
+    async with support.broker(tmp_path) as broker:
+        control = await broker.connect("control")
+        former = nats_wire.EventPublisher(control)
+        new = nats_wire.EventPublisher(control)
+        assert await former.start() == await new.start() == 0
+
+        assert await former.publish(_events(13, 13)) == 13
+        assert await new.publish(_events(1, 5)) == 13
+        assert await new.publish(_events(14, 15)) == 15
+        assert await _positions(control) == ["13", "14", "15"]
+
+
+@pytest.mark.asyncio
+async def test_a_stream_that_was_made_anew_is_another_one(tmp_path: Path) -> None:
+    """It is as long as the former one was, and ends with another event: nothing is
+    stored behind that as if it were the one before."""
+    async with support.broker(tmp_path) as broker:
+        control = await broker.connect("control")
+        former = nats_wire.EventPublisher(control)
+        new = nats_wire.EventPublisher(control)
+        assert await former.publish(_events(10, 12)) == 12
+        await new.clear()
+        assert await new.publish(_events(1, 3)) == 3
+
+        assert await former.publish(_events(13, 13)) == 3
+        assert await former.publish(_events(4, 5)) == 5
+        assert await _positions(control) == ["1", "2", "3", "4", "5"]
+
+
+@pytest.mark.asyncio
+async def test_a_broker_that_was_restarted_is_continued(tmp_path: Path) -> None:
+    """Whether or not it remembers the id that is named: the second try is stored."""
+    async with support.broker(tmp_path) as broker:
+        control = await broker.connect("control")
+        publisher = nats_wire.EventPublisher(control)
+        assert await publisher.publish(_events(1, 3)) == 3
+        await broker.server.restart()
+        await support.until_connected(control)
+
+        await publisher.publish(_events(4, 5))
+        assert await publisher.publish(_events(4, 5)) == 5
+        assert await _positions(control) == ["1", "2", "3", "4", "5"]

@@ -5,7 +5,6 @@
 
 import contextlib
 import gzip
-import json
 import os
 import selectors
 import socket
@@ -15,8 +14,10 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+import psutil
 import pytest
 
+from tests.e2e.kube_bodies import BODIES, DEPLOYMENTS, MERGE_PATCH, OBJECTS
 from tests.support import kubeapi, system
 from tests.support.kubeapi import Api
 from tests.support.system import System, eventually
@@ -24,12 +25,11 @@ from tests.support.system import System, eventually
 pytestmark = pytest.mark.e2e
 
 IDLE: Final = int(os.environ.get("KUBE_ABUSE_IDLE", "500"))
-BODY_BYTES_MAX: Final = 3 * 1024 * 1024
-"""The API server's own limit for a request."""
-OBJECTS: Final = "/api/v1/namespaces/default/configmaps"
-DEPLOYMENTS: Final = "/apis/apps/v1/namespaces/default/deployments"
-PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 REFUSED: Final = (b"HTTP/1.0 4", b"HTTP/1.1 4")
+WRITE_SECONDS: Final = 30
+"""So long a client may take nothing."""
+BODIES_MAX: Final = 256
+"""So many may be on their way at a time."""
 SLOW: Final = 40
 """Clients that are slow at the same time."""
 
@@ -82,107 +82,6 @@ def _others_are_served(cluster: System, kube: Api) -> Iterator[None]:
 
 
 # --- bodies ---------------------------------------------------------------------------
-
-
-def _nested(depth: int) -> bytes:
-    return (
-        b'{"metadata":{"name":"deep"},"data":'
-        + b'{"a":' * depth
-        + b"1"
-        + b"}" * (depth + 1)
-    )
-
-
-def _patched(body: bytes, kind: str) -> tuple[str, str, bytes, str]:
-    return ("PATCH", f"{OBJECTS}/victim", body, f"application/{kind}")
-
-
-JSON_PATCH: Final = "json-patch+json"
-MERGE_PATCH: Final = "merge-patch+json"
-STRATEGIC: Final = "strategic-merge-patch+json"
-APPLY: Final = "apply-patch+yaml"
-BODIES: Final = {
-    "too large": ("POST", OBJECTS, b" " * (BODY_BYTES_MAX + 1), kubeapi.JSON),
-    "too deep": ("POST", OBJECTS, _nested(100_000), kubeapi.JSON),
-    "deep": ("POST", OBJECTS, _nested(900), kubeapi.JSON),
-    "a patch too deep": _patched(_nested(100_000), MERGE_PATCH),
-    "a strategic patch too deep": _patched(_nested(50_000), STRATEGIC),
-    "an apply too deep": _patched(b"[" * 50_000, APPLY),
-    "an apply that expands": _patched(
-        b"\n".join(
-            [b"a0: &a0 [x,x,x,x,x,x,x,x,x]"]
-            + [
-                b"a%d: &a%d [%s]" % (n, n, b",".join([b"*a%d" % (n - 1)] * 9))
-                for n in range(1, 12)
-            ]
-        ),
-        APPLY,
-    ),
-    "an apply that holds itself": _patched(b"data: &a\n  b: *a\n", APPLY),
-    "an apply of many documents": _patched(b"---\na: 1\n---\nb: 2\n", APPLY),
-    "an apply with objects": _patched(b"!!python/object/apply:os.getcwd []", APPLY),
-    "no JSON": ("POST", OBJECTS, b"{", kubeapi.JSON),
-    "nothing": ("POST", OBJECTS, b"", kubeapi.JSON),
-    "a list": ("POST", OBJECTS, b"[]", kubeapi.JSON),
-    "null": ("POST", OBJECTS, b"null", kubeapi.JSON),
-    "a number": ("POST", OBJECTS, b"1", kubeapi.JSON),
-    "not UTF-8": ("POST", OBJECTS, b'{"metadata":{"name":"\xff"}}', kubeapi.JSON),
-    "half a character": (
-        "POST", OBJECTS, b'{"metadata":{"name":"s"},"data":{"a":"\\ud800"}}',
-        kubeapi.JSON,
-    ),
-    "a name of another type": ("POST", OBJECTS, b'{"metadata":{"name":7}}',
-                               kubeapi.JSON),
-    "metadata of another type": ("POST", OBJECTS, b'{"metadata":[]}', kubeapi.JSON),
-    "a huge number": (
-        "POST", DEPLOYMENTS,
-        json.dumps(kubeapi.deployment("huge")).replace(
-            '"replicas": 1', '"replicas": 1' + "0" * 400
-        ).encode(),
-        kubeapi.JSON,
-    ),
-    "another kind": (
-        "POST", DEPLOYMENTS, b'{"apiVersion":"v1","kind":"Pod","metadata":{}}',
-        kubeapi.JSON,
-    ),
-    "a type that nobody knows": ("POST", OBJECTS, b"{}", "application/xml"),
-    "no type": ("POST", OBJECTS, b"\x00\x01", "application/octet-stream"),
-    "a patch of no known type": _patched(b"{}", "x"),
-    "protobuf without its mark": ("POST", OBJECTS, b"{}", PROTOBUF),
-    "protobuf that ends early": ("POST", OBJECTS, b"k8s\x00\x0a\xff\xff", PROTOBUF),
-    "protobuf of endless numbers": ("POST", OBJECTS, b"k8s\x00" + b"\xff" * 64,
-                                    PROTOBUF),
-    "protobuf of groups": ("POST", OBJECTS, b"k8s\x00" + b"\x0b" * 100_000, PROTOBUF),
-    "a JSON patch that is none": _patched(b'{"op":"add"}', JSON_PATCH),
-    "a JSON patch off the path": _patched(
-        b'[{"op":"remove","path":"/data/zz/y"}]', JSON_PATCH
-    ),
-    "a JSON patch without an end": _patched(
-        json.dumps(
-            [{"op": "copy", "from": "/data", "path": "/data/x"} for _ in range(200)]
-        ).encode(),
-        JSON_PATCH,
-    ),
-    "a JSON patch that renames": _patched(
-        b'[{"op":"replace","path":"/metadata/name","value":"other"}]', JSON_PATCH
-    ),
-    "a merge patch that moves": _patched(
-        b'{"metadata":{"namespace":"other"}}', MERGE_PATCH
-    ),
-    "a JSON patch of all": _patched(b'[{"op":"replace","path":"","value":1}]',
-                                    JSON_PATCH),
-    "a merge patch that is no object": _patched(b"3", MERGE_PATCH),
-    "a strategic patch of the wrong shape": (
-        "PATCH", f"{DEPLOYMENTS}/victim",
-        b'{"spec":{"template":{"spec":{"containers":{"a":1}}}}}',
-        f"application/{STRATEGIC}",
-    ),
-    "a strategic patch of unknown orders": (
-        "PATCH", f"{DEPLOYMENTS}/victim",
-        b'{"spec":{"template":{"spec":{"$patch":"explode","containers":[7]}}}}',
-        f"application/{STRATEGIC}",
-    ),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("given", BODIES.values(), ids=BODIES.keys())
@@ -426,6 +325,22 @@ def test_a_body_of_a_stranger_is_not_waited_for(kube: Api) -> None:
     assert said.startswith(b"HTTP/1.1 401"), said
 
 
+def test_bodies_that_stall_keep_no_reader_waiting(kube: Api) -> None:
+    """More of them than are taken in at a time: writers are told to come again, and
+    reading goes on."""
+    first = (
+        f"POST {OBJECTS} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {kube.token}\r\nContent-Length: 1000000\r\n\r\n{{"
+    ).encode()
+    with contextlib.ExitStack() as stack:
+        for _ in range(BODIES_MAX):
+            stack.enter_context(kube.tls_socket()).sendall(first)
+        made = kubeapi.configmap("late")
+        eventually(lambda: kube.ask("POST", OBJECTS, made).code == 429, "a bound")
+        assert kube.ask("GET", DEPLOYMENTS).code == 200
+    eventually(lambda: kube.ask("POST", OBJECTS, made).code in (201, 409), "room again")
+
+
 def test_who_does_not_read_costs_the_others_nothing(kube: Api) -> None:
     """Many lists are asked for and never read: what is kept for them is bounded."""
     for number in range(20):
@@ -443,6 +358,41 @@ def test_who_does_not_read_costs_the_others_nothing(kube: Api) -> None:
             assert kube.ask("GET", f"{OBJECTS}/victim").code == 200
     for number in range(20):
         kube.ask("DELETE", f"{OBJECTS}/large-{number}")
+
+
+@pytest.mark.skipif(IDLE <= 500, reason="it takes as long as a client may be slow")
+def test_a_watch_that_is_not_read_is_cut(kube: Api, cluster: System) -> None:
+    """Its backlog does not grow for ever: it ends in the middle, and others go on."""
+    process = psutil.Process(cluster.pid("api"))
+    head = (
+        f"GET {OBJECTS}?watch=1 HTTP/1.1\r\nHost: a\r\n"
+        f"Authorization: Bearer {kube.token}\r\n\r\n"
+    ).encode()
+    assert kube.ask("POST", OBJECTS, kubeapi.configmap("watched")).code == 201
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(kube.tls_socket()) for _ in range(10)]
+        for each in sockets:
+            each.sendall(head)
+        before = process.memory_info().rss
+        for number in range(100):
+            body = {"data": {"text": str(number % 10) * 500_000}}
+            merged = kube.ask(
+                "PATCH", f"{OBJECTS}/watched", body,
+                content_type=f"application/{MERGE_PATCH}",
+            )  # fmt: skip
+            assert merged.code == 200
+        grown = process.memory_info().rss - before
+        assert grown < 500_000_000, "50 MB of changes, ten times over"
+        time.sleep(WRITE_SECONDS + 5)
+        for each in sockets:
+            said = b""
+            try:
+                while piece := each.recv(1_000_000):
+                    said += piece
+            except OSError:
+                pass  # cut is cut
+            assert said.startswith(b"HTTP/1.1 200")
+            assert not said.endswith(b"\r\n0\r\n\r\n"), "it was not told of an end"
 
 
 # --- many -----------------------------------------------------------------------------

@@ -38,6 +38,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("fuzz")
     with system.running(folder / "c", "--runtime", "hollow", "--nodes", "2") as found:
         yield found
+        log = (found.folder / "logs" / "api.log").read_text()
+        assert "Traceback" not in log, log[-3_000:]
 
 
 class _Described:

@@ -38,8 +38,8 @@ def shown(at: Scene, key: str, part: Part) -> object:
         asked = queries.HistoryQuery(namespace=namespace, name=name)
         return histories.answer(at, held, asked, 1_000_000).revisions
     document = source.document(at, held)
-    if part == "counts":
-        if kind == "deployment":
+    if part in ("counts", "status"):
+        if kind == "deployment" and part == "counts":
             document = {}
         return source.cells(at, held), document
     describe: dict[str, Callable[[Scene, Any], str]] = {

@@ -50,6 +50,17 @@ def test_the_same_image_changes_nothing() -> None:
     assert update(pod, image) == []
 
 
+def test_a_pod_that_is_being_removed_gets_no_sandbox_again() -> None:
+    """Given a pod whose sandbox is on its way out, a change makes no new one, which
+    nobody would remove."""
+    pod = Driven(template())
+    pod.started()
+    pod.stop(0)
+    pod.exited(137)
+    assert pod.machine.removed
+    assert pod.machine.update(pod.now, of_image("web:3", pod)) == []
+
+
 def test_only_the_container_that_changed_is_run_anew() -> None:
     """Given two containers, the other one runs on."""
     pod = Driven(template(container("web"), container("side")))

@@ -183,6 +183,7 @@ MUTANTS: Final[Sequence[Mutant]] = (
     Mutant("lost publish believed", "L6", subscribers.lost_publish_believed),
     Mutant("relay starts at the end", "L6", subscribers.relay_starts_at_the_end),
     Mutant("stream not fenced", "L6", subscribers.stream_not_fenced),
+    Mutant("event before not named", "L6", subscribers.event_before_not_named),
     Mutant("half steps shown", "L6", subscribers.half_steps_shown),
     Mutant("bookmark too far", "L6", subscribers.bookmark_too_far),
     Mutant("replaced writer speaks", "S12", subscribers.replaced_writer_speaks),

@@ -216,6 +216,8 @@ class Proportion(Checker):
     def __init__(self) -> None:
         super().__init__()
         self._wanted: dict[str, int] = {}
+        self._noted: tuple[int | None, int | None] = (None, None)
+        """The annotations that the resizing gives, besides the sizes."""
 
     def before(self, state: State, stream: str, event: Event, _actor: str, /) -> None:
         """Works out all sizes when the first of them is about to be written."""
@@ -229,10 +231,24 @@ class Proportion(Checker):
             self._wanted = {}
             return
         owner = owner_of(state, stream)
-        if self._wanted or owner is None:
+        if owner is None or (self._wanted and not self._is_written(state)):
             return
         self.reached += 1
         self._wanted = self._shares(state, owner)
+        assert isinstance(event, replicaset.ReplicaSetScaled), "it is in proportion"
+        self._noted = event.desired, event.maximum
+
+    def _is_written(self, state: State) -> bool:
+        """Nothing is left to write: what comes now is another resizing. One may not go
+        the whole way, where a size that was given by hand asks for more than there is.
+        """
+        for key, size in self._wanted.items():
+            held = state.cluster.desired.replicasets.get(key)
+            if held is None or held.replicas != size:
+                return False
+            if (held.desired, held.maximum) != self._noted:
+                return False
+        return True
 
     def after_step(self, sim: SimCluster, _step: Step, /) -> None:
         """A batch ends with its step."""

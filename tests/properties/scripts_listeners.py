@@ -61,4 +61,31 @@ def replaced_control() -> SimCluster:
     return world
 
 
-SCRIPTS: Final[tuple[Script, ...]] = (harmed_stream, replaced_control)
+def purged_under_two() -> SimCluster:
+    """EVENTS is purged while the relay of a replaced control runs beside the new one:
+    the one goes on where it was, the other begins with the log (L6)."""
+    copies = subscriber_checkers.Copies()
+    world = World(
+        2,
+        allocatable={"cpu": "4", "memory": "8Gi", "pods": "110"},
+        settings=Settings(),
+        hollow=HollowSettings(),
+        watchers=[copies],
+    )
+    try:
+        create(world, 2)
+        world.run_for(2 * simulated_broker.WINDOW)
+        world.harm.append(("stream purged", 0))
+        world.replace_control()
+        scale(world, 3)
+        checkers.rest(world)
+    finally:
+        world.close()
+    return world
+
+
+SCRIPTS: Final[tuple[Script, ...]] = (
+    harmed_stream,
+    replaced_control,
+    purged_under_two,
+)

@@ -40,7 +40,12 @@ def relay_starts_at_the_end() -> Change:
 
 def stream_not_fenced() -> Change:
     """Messages are stored though the one before them was lost."""
-    return nats_publisher, "_EXPECTED_HEADER", "Rollbook-Nothing"
+    return nats_publisher, "_fence", lambda _sequence, _before: {}
+
+
+def event_before_not_named() -> Change:
+    """The sequence alone says what must be the last message."""
+    return nats_publisher, "_EXPECTED_ID_HEADER", "Rollbook-Nothing"
 
 
 def half_steps_shown() -> Change:

@@ -153,7 +153,16 @@ def failed_pod_counts() -> Change:
 
 
 def available_too_early() -> Change:
-    return actual.Actual, "is_available", lambda _self, held: held.ready and held.active
+    """Ready is available, in the counts that the hot path keeps."""
+    right = actual.Actual._count
+
+    def wrong(self: Any, held: Any, sign: int) -> None:
+        owner = self._desired.replicasets.get(held.owner)
+        if held.ready and owner is not None:
+            held = msgspec.structs.replace(held, ready_seconds=owner.min_ready_seconds)
+        right(self, held, sign)
+
+    return actual.Actual, "_count", wrong
 
 
 def alarm_rings_early() -> Change:

@@ -3,15 +3,20 @@
 import asyncio
 from typing import Any, Final
 
+import msgspec
 import pytest
 
 from adapters.memory_log import MemoryLog
+from adapters.nats_publisher import EventPublisher
 from domain import deployment, pod, replicaset
 from domain.errors import Permanent
 from kubelet.hollow_runtime import HollowPods, HollowSettings
-from kubelet.runtime import ContainerExited, Sandbox
+from kubelet.runtime import ContainerExited, ContainerStarted, Sandbox
 from tests.properties import scripts_listeners, subscriber_checkers
+from tests.simulation import simulate, workload
+from tests.simulation.actions import Action
 from tests.simulation.disk import DiskLog, DiskStore
+from tests.support import simulated_broker
 from tests.support.cluster import SimCluster, manifest
 from workers.control import Control, ControlSettings
 from workers.decisions import Target
@@ -206,3 +211,99 @@ def test_of_two_replicasets_of_one_age_one_is_the_new_one() -> None:
     sizes = {each.name: each.replicas for each in held}
     assert sizes == {"a": 3, "b": 0}, "the name decides"
     assert len(sim.of(replicaset.ReplicaSetScaled)) == 2
+
+
+def test_a_killed_kubelet_takes_no_sandbox_from_the_next_one() -> None:
+    """L1: a kubelet evicted a pod, and was killed before control had read it; the next
+    one was told to run the pod, and the sandbox went under it: its containers were
+    tried again for ever, and the cluster was never at rest (seed 117066815, B38)."""
+    pods = HollowPods("worker-1", HollowSettings())
+    sim = SimCluster(1)
+    create(sim)
+    held = next(iter(sim.cluster.actual.pods.values()))
+    spec = sim.cluster.desired.templates[held.template].template.spec
+    sandbox = Sandbox(uid="u", namespace="default", name="p", node="n", spec=spec)
+    pods.start_sandbox(0.0, sandbox)
+    pods.observe(0.0)
+
+    pods.remove_sandbox(1.0, "u")
+    pods.start_sandbox(1.0, sandbox)
+    pods.observe(1.0)
+    pods.start_container(1.0, "u", "main", 0)
+
+    started, *others = pods.observe(1.0)
+    assert isinstance(started, ContainerStarted)
+    assert not others
+    assert [each.uid for each in pods.list()] == ["u"]
+
+
+@pytest.mark.asyncio
+async def test_two_relays_that_count_from_different_places_do_not_mix() -> None:
+    """L6: EVENTS was purged while a replaced control's relay still ran. The new relay
+    began with the log, the old one went on where it was: its event took the sequence
+    of one of the new relay's that was refused, and the one behind that was stored, so
+    that the stream went from position 29 to 2 (seed 117067080, B39)."""
+    now = [0.0]
+    broker = simulated_broker.Broker(lambda: now[0])
+    former, new = (EventPublisher(simulated_broker.connect(broker)) for _ in range(2))
+    events = [("rollbook.event.x", position, b"{}") for position in range(1, 32)]
+    await former.start()
+    await former.publish(events[:28])
+    broker.harm("stream purged", 0)
+    now[0] += simulated_broker.WINDOW
+    assert await new.start() is None, "nobody can tell where it ended"
+
+    await former.publish(events[28:29])
+    reached = await new.publish(events[:5])
+
+    assert reached == 29, "it goes on behind what is there"
+    await new.publish(events[29:])
+    assert [each.position for each in broker.messages or ()] == [29, 30, 31]
+
+
+@pytest.mark.asyncio
+async def test_a_stream_that_was_made_anew_is_not_taken_for_the_former_one() -> None:
+    """L6: as before, where the other relay has filled a new stream up to the very
+    sequence with which the former one ended, with other events (B39)."""
+    broker = simulated_broker.Broker(lambda: 0.0)
+    former, new = (EventPublisher(simulated_broker.connect(broker)) for _ in range(2))
+    events = [("rollbook.event.x", position, b"{}") for position in range(1, 32)]
+    await former.start()
+    await former.publish(events[9:12])
+    broker.harm("stream deleted", 0)
+    await new.start()
+    await new.publish(events[:3])
+
+    assert await former.publish(events[12:13]) == 3, "behind which it goes on"
+    assert await former.publish(events[3:5]) == 5, "what it names then is there"
+    assert [each.position for each in broker.messages or ()] == [1, 2, 3, 4, 5]
+
+
+def test_a_resizing_that_does_not_go_the_whole_way_is_followed_by_another() -> None:
+    """S9: two ReplicaSets that a user has made by hand are larger than a paused
+    Deployment allows. The first resizing takes what the largest one has, the second
+    takes the rest from the other; the checker took both for one (seed 1497861034)."""
+    spec = {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 2}}}
+    wish = {
+        "name": "api",
+        "image": "app:bad",
+        "size": 0,
+        "verb": "create",
+        "spec": spec,
+    }
+    by_hand = {"pick": 893, "name": "api", "kind": "replicaset", "image": "app:3"}
+    plan = msgspec.structs.replace(
+        workload.plan(1497861034, 3),
+        actions=(
+            Action("image", 0.0, {"name": "app:bad", "broken": True}),
+            Action("declare", 0.0, wish),
+            Action("rollout", 0.3, {"name": "api", "verb": "pause"}),
+            Action("scale", 0.0, {"name": "api", "size": 1}),
+            Action("make", 30.0, by_hand | {"size": 4, "owners": "own", "twin": True}),
+        ),
+    )
+
+    found = simulate.run(plan)
+
+    assert not found.failure
+    assert found.reached["S9 Proportion"] > 1

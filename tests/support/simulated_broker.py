@@ -1,7 +1,8 @@
 """A broker with the stream EVENTS, and the client that the shipped publisher talks to.
 
 1. The rules are JetStream's: an id that was stored within the window is a duplicate
-   and is not stored again; then the expected last sequence must be the last one.
+   and is not stored again; then the expected last sequence must be the last one, and
+   the expected last id that of what was stored last, be it purged since.
 2. With dice wires lose and repeat messages, acknowledgements are lost, and answers
    take time, so that a writer can be killed between two messages.
 3. `FAULTS` are what happens to the stream itself: it is deleted, truncated, purged,
@@ -30,6 +31,7 @@ FAULTS: Final = ("stream deleted", "stream truncated", "stream purged", "old one
 
 _ID: Final = "Nats-Msg-Id"
 _EXPECTED: Final = "Nats-Expected-Last-Sequence"
+_EXPECTED_ID: Final = "Nats-Expected-Last-Msg-Id"
 
 
 class Message(NamedTuple):
@@ -60,6 +62,7 @@ class Broker:
         self.created = 0
         """Which of the streams of this name it is."""
         self.last = 0
+        self._last_id = ""
         self.harmed = 0
         """How often the stream was harmed from outside."""
         self.away_until = 0.0
@@ -78,7 +81,7 @@ class Broker:
     def make(self) -> None:
         """Afterwards the stream is there."""
         if self.messages is None:
-            self.messages, self.last = [], 0
+            self.messages, self.last, self._last_id = [], 0, ""
             self._ids.clear()
             self.created += 1
 
@@ -99,8 +102,12 @@ class Broker:
             raise nats.js.errors.BadRequestError(
                 code=400, err_code=10071, description="wrong last sequence"
             )
+        if headers.get(_EXPECTED_ID, self._last_id) != self._last_id:
+            raise nats.js.errors.BadRequestError(
+                code=400, err_code=10070, description="wrong last msg ID"
+            )
         self.last += 1
-        self._ids[id_] = now
+        self._ids[id_], self._last_id = now, id_
         before = self.messages[-1].position if self.messages else None
         message = Message(self.last, int(id_), subject, data)
         self.messages.append(message)
@@ -124,6 +131,7 @@ class Broker:
                     self._ids.pop(str(lost.position), None)
                 del self.messages[kept:]
                 self.last -= count
+                self._last_id = str(self.messages[-1].position) if kept else ""
             case "stream purged":
                 self.messages.clear()
             case _:
