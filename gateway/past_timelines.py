@@ -29,6 +29,8 @@ from projections.cluster import Cluster
 from projections.status import Condition
 
 BYTES_MAX: Final = 64 * 1024 * 1024
+MOVING: Final = frozenset({pod.PodAdopted, pod.PodReleased})
+"""The events that give a pod to another owner."""
 
 Counts = tuple[int, int, int, int, int]
 """Active, ready, available, terminating, fully labelled."""
@@ -42,7 +44,6 @@ _CONDITION_BYTES: Final = 16
 _LINE_BYTES: Final = 600
 """An object's entries without the entries."""
 _WORDS_BYTES: Final = 600
-_MOVING: Final = frozenset({pod.PodAdopted, pod.PodReleased})
 _log = logging.getLogger(__name__)
 
 
@@ -114,6 +115,10 @@ class Timelines:
         self.bytes = 0
         """About how many the lines take."""
         self._bytes_max = bytes_max
+        self._replicasets: set[str] = set()
+        self._deployments: set[str] = set()
+        self.touch = self._replicasets.add
+        """The counts of the ReplicaSet of this key may have changed."""
         self._clear()
 
     def _clear(self) -> None:
@@ -124,8 +129,8 @@ class Timelines:
         self._owners: dict[str, str] = {}
         self._numbers: dict[Words, int] = {}
         self._words: list[Words] = []
-        self._replicasets: set[str] = set()
-        self._deployments: set[str] = set()
+        self._replicasets.clear()
+        self._deployments.clear()
         self._room = self._bytes_max
         self.bytes = 0
 
@@ -190,12 +195,13 @@ class Timelines:
         self._stopped = True
 
     def note(self, recorded: Recorded, was: Pod | None, cluster: Cluster) -> None:
-        """The event is folded; `was` is its pod before."""
-        if was is not None:  # most of a log
-            self._replicasets.add(was.owner)
-            if type(recorded.event) not in _MOVING:
-                return
+        """The event is folded; `was` is its pod before.
+
+        For one that leaves its pod with its owner, `touch` says the same sooner.
+        """
         try:
+            if was is not None:
+                self.touch(was.owner)
             kind, _, name = recorded.stream.partition("/")
             if kind == "pod":
                 after = cluster.actual.pods.get(recorded.stream)
@@ -230,9 +236,12 @@ class Timelines:
     def _note_replicaset(self, key: str, cluster: Cluster) -> None:
         held = cluster.desired.replicasets.get(key)
         self._replicasets.add(key)
-        if former := self._owners.get(key):
+        owner, former = held.owner if held is not None else "", self._owners.get(key)
+        if owner == former:  # `_record` looks at it too
+            return
+        if former:
             self._deployments.add(former)
-        self._join(key, held.owner if held is not None else "")
+        self._join(key, owner)
 
     def _join(self, key: str, owner: str) -> None:
         if not owner:
@@ -298,7 +307,7 @@ class Timelines:
         self.bytes += _CONDITIONS_BYTES + _CONDITION_BYTES * len(conditions)
 
     def _number(self, conditions: tuple[Condition, ...]) -> int:
-        words = tuple((c.type, c.status, c.reason, c.message) for c in conditions)
+        words = tuple([(c.type, c.status, c.reason, c.message) for c in conditions])
         number = self._numbers.get(words)
         if number is None:
             number = self._numbers[words] = len(self._words)

@@ -34,7 +34,7 @@ from domain.catalogue import Unreadable
 from domain.events import Recorded
 from domain.pod import Pod
 from domain.protocol import Answer, Pulse
-from gateway.past_timelines import Timelines
+from gateway.past_timelines import MOVING, Timelines
 from projections import nearest, snapshots
 from projections.cluster import Cluster
 from projections.happenings import Happenings
@@ -293,7 +293,8 @@ class Reader:
         """Afterwards these whole steps are folded and settled; nothing is raised."""
         cluster, evolve = self.cluster, self.happenings.evolve
         fold = cluster.fold
-        observer, note = self.observer, self.timelines.note
+        observer, timelines = self.observer, self.timelines
+        note, touch = timelines.note, timelines.touch
         for item in items:
             if isinstance(item, Unreadable):
                 self._set_aside(item)
@@ -305,7 +306,10 @@ class Reader:
                 if observer is not None:
                     observer.before(item, cluster)
                 was = fold(item)
-                note(item, was, cluster)
+                if was is not None and type(item.event) not in MOVING:
+                    touch(was.owner)  # most of a log
+                else:
+                    note(item, was, cluster)
                 evolve(item, was, cluster)
                 if observer is not None:
                     observer.after(item, was, cluster, self.happenings)
