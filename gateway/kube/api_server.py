@@ -42,6 +42,7 @@ class ApiServer:
         self._reader = reader
         self._settings = settings
         self._handlers: Handlers | None = None
+        self._authority = ""
         self.logins = Logins(settings.nats_url)
         self.server = Server(self.logins, self, settings.version)
         self.server.extra[openapi.PATH] = openapi.answer
@@ -56,6 +57,7 @@ class ApiServer:
         files = await asyncio.to_thread(
             certificates.prepare, told.tls_folder, kubeconfig.hosts(told.listen)
         )
+        self._authority = await asyncio.to_thread(files.authority.read_text)
         try:
             return await self.server.start(
                 told.listen, told.port, files.server_context()
@@ -73,7 +75,7 @@ class ApiServer:
         def managed(key: str) -> bytes | None:
             return reader.managed.of(key)  # another log has another one
 
-        changes = Changes(managed=managed)
+        changes = Changes(managed=managed, authority=self._authority)
         changes.start(reader.position)
         reader.observer = changes
         objects = Objects(reader, past, changes)

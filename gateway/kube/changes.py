@@ -7,27 +7,26 @@
    their Deployment too, a node that falls silent its pods: their status is another.
 3. A change is rendered and encoded once for all who watch (`Feed`), and only while
    somebody does, or did a short time ago.
-4. A watcher's backlog is bounded. One that cannot keep up is ended; it comes back with
-   the last version that it has seen, and nothing is lost.
+4. A watcher's backlog (watchers.py) is bounded. One that cannot keep up is ended; it
+   comes back with the last version that it has seen, and nothing is lost.
 5. Nothing here can stop the fold: what fails ends the watches, and is logged.
 """
 
-import asyncio
-import contextlib
 import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from domain import deployment, node, plain, protocol
 from domain.command import CommandAccepted
 from domain.events import Event, Recorded
 from domain.pod import Pod
-from gateway.kube import forms, kinds
+from gateway.kube import derived, forms, kinds
 from gateway.kube.forms import Form, Shown
-from gateway.kube.kinds import Held, Kind, Picked
+from gateway.kube.kinds import Held, Kind
+from gateway.kube.watchers import Change, Side, Watcher
 from gateway.views.scene import Scene, Templates
 from projections import managed
 from projections.cluster import Cluster
@@ -37,114 +36,9 @@ RECENT_CHANGES: Final = 10_000
 RECENT_BYTES: Final = 32 * 1024 * 1024
 LINGER_SECONDS: Final = 60.0
 """So long changes are kept on when nobody watches any more."""
-BACKLOG_CHANGES: Final = 20_000
 
 _TABLE: Final = Form("table")
 _log = logging.getLogger(__name__)
-
-
-class Side(NamedTuple):
-    """An object before or after a step, as far as selectors look at it."""
-
-    held: Held
-    labels: Mapping[str, str]
-
-
-class Change:
-    """One object's change in one step; `after` is None for one that is gone."""
-
-    __slots__ = (
-        "_encoded",
-        "after",
-        "before",
-        "namespace",
-        "position",
-        "several",
-        "shown",
-    )
-
-    def __init__(
-        self,
-        namespace: str,
-        position: int,
-        before: Side | None,
-        after: Side | None,
-        shown: Shown,
-    ) -> None:
-        self.namespace = namespace
-        self.position = position
-        self.before = before
-        self.after = after
-        self.shown = shown
-        self.several = False
-        """The same event has changed other objects of this kind."""
-        self._encoded: dict[tuple[Form, str], bytes] = {}
-
-    def type_for(self, picked: Picked) -> str:
-        """What it is to who has picked those objects; "" if nothing.
-
-        An object that enters the selection is ADDED, one that leaves it DELETED.
-        """
-        if picked.namespace and picked.namespace != self.namespace:
-            return ""
-        was = self.before is not None and picked.matches(*self.before)
-        now = self.after is not None and picked.matches(*self.after)
-        if now:
-            return "MODIFIED" if was else "ADDED"
-        return "DELETED" if was else ""
-
-    def encoded(self, kind: Kind, form: Form, type_: str) -> bytes:
-        """The event of a watch; made once for all watchers."""
-        found = self._encoded.get((form, type_))
-        if found is None:
-            found = forms.event(form, kind.table, type_, self.shown)
-            self._encoded[form, type_] = found
-        return found
-
-
-class Watcher:
-    """Who watches a feed: what has happened and is not fetched yet."""
-
-    def __init__(self, backlog: int = BACKLOG_CHANGES) -> None:
-        self.ended = ""
-        """Why nothing more comes."""
-        self._room = backlog
-        self._pending: deque[list[Change]] = deque()
-        self._count = 0
-        self._woken = asyncio.Event()
-
-    def offer(self, changes: list[Change]) -> None:
-        """Those of one step; nobody's list is changed afterwards."""
-        if self.ended:
-            return
-        self._count += len(changes)
-        if self._count > self._room:
-            self.end("it cannot keep up")
-            return
-        self._pending.append(changes)
-        self._woken.set()
-
-    def end(self, why: str) -> None:
-        """Afterwards nothing more is offered; what waits is let go of."""
-        self.ended = why
-        self._pending.clear()
-        self._woken.set()
-
-    def take(self) -> list[list[Change]]:
-        """What waits, a list for each step; nothing waits afterwards."""
-        found = [*self._pending]
-        self._pending.clear()
-        self._count = 0
-        self._woken.clear()
-        return found
-
-    async def wait(self, seconds: float) -> bool:
-        """Whether there is something before `seconds` are over."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-                return True
-        return False
 
 
 class Feed:
@@ -204,10 +98,13 @@ class Changes:
         self,
         *,
         managed: Callable[[str], bytes | None] = lambda _key: None,
+        authority: str = "",
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`managed` gives the list of an object's managed fields."""
+        """`managed` gives the list of an object's managed fields; `authority` is the
+        certificate of the cluster's, PEM."""
+        self.authority = authority
         self.position = 0
         """Everything up to here has been offered to those who watch."""
         self.several_at = 0
@@ -299,12 +196,15 @@ class Changes:
         self.position = cluster.position
         try:
             if self._by_own:
-                scene = Scene(cluster, happenings, self._templates, self._now())
+                scene = self._scene(cluster, happenings)
                 for own in [*self._by_own]:
                     self._tell(own, scene)
         except Exception:
             self._failed(cluster.position)
         self._begin_step()
+
+    def _scene(self, cluster: Cluster, told: Happenings) -> Scene:
+        return Scene(cluster, told, self._templates, self._now(), self.authority)
 
     def _failed(self, position: int) -> None:
         self.failures += 1
@@ -323,15 +223,22 @@ class Changes:
                 self._touch(owned.owner, recorded.position)
         elif own == "node" and isinstance(recorded.event, _OF_PODS):
             self._note_node(recorded.event, rest, cluster)
-        feeds = self._by_own.get(own)
+        elif own == plain.NAMESPACE:
+            for each in derived.standing(cluster, rest):
+                self._note_side(each, recorded, cluster)
+        self._note_side(key, recorded, cluster)
+
+    def _note_side(self, key: str, recorded: Recorded, cluster: Cluster) -> None:
+        """What the object is before the event, which may be its end."""
+        feeds = self._by_own.get(key.partition("/")[0])
         if not feeds:
             return
-        ends = type(recorded.event) in managed.ENDS
+        ends = type(recorded.event) in _ENDS
         if key in self._before and not ends:
             return
-        scene = Scene(cluster, _NOTHING, self._templates, self._now())
+        scene = self._scene(cluster, _NOTHING)
         kind = feeds[0].kind
-        held = cluster.held(key)
+        held = derived.held(scene, key)
         side = Side(held, kind.labels(scene, held)) if held is not None else None
         self._before.setdefault(key, side)
         if ends and held is not None:
@@ -406,8 +313,12 @@ class Changes:
             case "command" | "cluster":
                 if own == "cluster":
                     for first in at.plain.of(plain.NAMESPACE):
-                        self._touch(first.key, first.position)
-                        self._before.setdefault(first.key, None)
+                        for one in (first.key, *derived.standing(at, first.name)):
+                            self._touch(one, first.position)
+                            self._before.setdefault(one, None)
+            case plain.NAMESPACE:
+                for one in (key, *derived.standing(at, rest)):
+                    self._touch(one, position)
             case _:
                 self._touch(key, position)
 
@@ -461,7 +372,7 @@ class Changes:
             if not key.startswith(prefix):
                 continue
             before = self._before.get(key)
-            held = at.cluster.held(key)
+            held = derived.held(at, key)
             gone = self._gone.get(key, [])
             if gone and before is not None:
                 first = gone[0]
@@ -483,6 +394,8 @@ _OF_PODS: Final = (
     node.NodeBecameUnready | node.NodeChanged | node.NodeRegistered | node.NodeRemoved
 )
 """The events of a node that show in its pods: their readiness, their host's address."""
+_ENDS: Final = managed.ENDS | {plain.ObjectCreated}
+"""What ends an object: a new one ends the derived one that it takes the place of."""
 _NOTHING: Final = Happenings()
 
 

@@ -6,6 +6,7 @@
    where it is gone, as the API server answers for each kind.
 3. A collection is deleted one command an object, `AT_ONCE` at a time; what is gone by
    then is no failure.
+4. What every namespace has (derived.py) is not deleted, and no part of a collection.
 """
 
 import asyncio
@@ -61,6 +62,8 @@ class Deletes:
         """200 with the list of what was deleted."""
         options = options_of(request)
         chosen = await self._live.chosen(request)
+        derived = self._live.is_derived
+        chosen = [each for each in chosen if not derived(request.resource, *each)]
         room = asyncio.Semaphore(AT_ONCE)
 
         async def one(namespace: str, name: str) -> JSON | None:
@@ -94,6 +97,12 @@ class Deletes:
         resource, namespace = request.resource, request.namespace
         for _ in range(1 if options.version else ATTEMPTS):
             document, position = await self._live.get(resource, namespace, name)
+            if self._live.is_derived(resource, namespace, name):
+                raise Rejected(
+                    "Forbidden",
+                    f'{resource.qualified} "{name}" is forbidden: every namespace has '
+                    "one, and it goes with its namespace",
+                )
             _check(request, document, options)
             wanted = (
                 Preconditions(uid=options.uid, position=position)

@@ -17,7 +17,7 @@ from domain.labels import LabelSelector
 from domain.plain import PlainObject
 from domain.replicaset import ReplicaSet
 from gateway import listing, selection
-from gateway.kube import autoscaling, causes, resources, tables
+from gateway.kube import autoscaling, causes, derived, resources, tables
 from gateway.kube.forms import Form, Shown
 from gateway.kube.resources import Resource
 from gateway.kube.statuses import Failure
@@ -186,7 +186,11 @@ def _plain(resource: Resource) -> Kind:
     own = resource.own
 
     def find(at: Scene, namespace: str, name: str) -> Held | None:
-        return at.cluster.plain.objects.get(names.key(own, namespace, name))
+        return derived.held(at, names.key(own, namespace, name))
+
+    def everything(at: Scene, namespace: str) -> Iterable[Held]:
+        yield from at.cluster.plain.of(own, namespace)
+        yield from derived.of(at, own, namespace)
 
     fields: dict[str, Callable[[Held], str]] = {**_METADATA}
     if own == "secret":
@@ -197,7 +201,7 @@ def _plain(resource: Resource) -> Kind:
         resource=resource,
         table=tables.of(own),
         fields=fields,
-        all=lambda at, namespace: at.cluster.plain.of(own, namespace),
+        all=everything,
         find=find,
         key=lambda held: (held.namespace, held.name),
         labels=lambda _at, held: held.labels,

@@ -8,7 +8,7 @@
 from collections.abc import Iterator
 
 from domain import errors, names, podspec, template
-from gateway.kube import kinds, managing, manifests, objects
+from gateway.kube import derived, kinds, managing, manifests, objects
 from gateway.kube.objects import Objects
 from gateway.kube.request import JSON, Request
 from gateway.kube.resources import Resource
@@ -45,6 +45,19 @@ class Live:
     def managed(self, resource: Resource, namespace: str, name: str) -> bytes | None:
         """The list of the object's managed fields, as JSON."""
         return self._reader.managed.of(names.key(resource.own, namespace, name))
+
+    def is_derived(self, resource: Resource, namespace: str, name: str) -> bool:
+        """Whether the object is there without having been created (derived.py), in
+        the state that was read last."""
+        key = names.key(resource.own, namespace, name)
+        return derived.is_derived(self._reader.cluster, key)
+
+    async def has_derived(self, resource: Resource, namespace: str, name: str) -> bool:
+        """The same, of everything that was committed before this was called."""
+        if derived.NAMES.get(resource.own) != name:
+            return False
+        await self._objects.current()
+        return self.is_derived(resource, namespace, name)
 
     async def chosen(self, request: Request) -> list[tuple[str, str]]:
         """Namespace and name of each object that the request selects, in order."""

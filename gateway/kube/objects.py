@@ -103,7 +103,13 @@ class Objects:
         reader, changes = self._reader, self._changes
         if self._restarts != reader.restarts:
             self._templates, self._restarts = Templates(), reader.restarts
-        scene = Scene(reader.cluster, reader.happenings, self._templates, self._now())
+        scene = Scene(
+            reader.cluster,
+            reader.happenings,
+            self._templates,
+            self._now(),
+            changes.authority,
+        )
         return State(
             scene,
             lambda key, held: changes.version(scene, key, held),
@@ -146,7 +152,8 @@ class Objects:
         else:
             found = await self._past.whole(position)
         cluster, happenings = found
-        scene = Scene(cluster, happenings, self.live().scene.templates, self._now())
+        now = self.live().scene
+        scene = msgspec.structs.replace(now, cluster=cluster, happenings=happenings)
         return State(
             scene,
             lambda _key, held: kinds.derived_version(scene, held),

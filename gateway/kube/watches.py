@@ -23,12 +23,13 @@ from adapters.eventlog import EventLog
 from domain import errors
 from gateway import past_folding
 from gateway.kube import forms, kinds, objects, routes
-from gateway.kube.changes import Change, Changes, Feed, Watcher
+from gateway.kube.changes import Changes, Feed
 from gateway.kube.forms import Form
 from gateway.kube.kinds import Kind, Picked
 from gateway.kube.objects import Objects, State
 from gateway.kube.request import Request
 from gateway.kube.statuses import Failure
+from gateway.kube.watchers import Change, Watcher
 from gateway.past import Past
 from gateway.past_folding import Folded
 from gateway.reader import PAGE_ROWS, Reader
@@ -145,7 +146,10 @@ class Watches:
         if position >= feed.since and not again:
             return _pieces(told.steps(feed.behind(position)))
         until = self._changes.position
-        pages = history(self._reader, self._past, feed, position, until)
+        authority = self._changes.authority
+        pages = history(
+            self._reader, self._past, feed, position, until, authority=authority
+        )
 
         async def pieces() -> AsyncGenerator[bytes, None]:
             async for page in pages:
@@ -201,7 +205,13 @@ class _Told:
 
 
 async def history(
-    reader: Reader, past: Past, of: Feed, after: int, until: int
+    reader: Reader,
+    past: Past,
+    of: Feed,
+    after: int,
+    until: int,
+    *,
+    authority: str = "",
 ) -> AsyncGenerator[list[Change], None]:
     """The changes behind `after` up to `until`, the end of a step, a page at a time.
 
@@ -214,7 +224,7 @@ async def history(
     if begin:
         known = await past.whole(begin)
         folded = await asyncio.to_thread(_copied, known)
-    followed = Changes(clock=lambda: 0.0)
+    followed = Changes(authority=authority, clock=lambda: 0.0)
     followed.start(begin)
     feed = followed.feed(of.kind, tabular=of.form.shape == "table")
     feed.bounded = False

@@ -7,6 +7,8 @@
    decided as well, changes nothing, and shows what would be.
 3. Names, kinds and versions in a body must be those of the path.
 4. The gateway rolls the dice for `generateName`: control makes up no names.
+5. What a namespace has without anybody's doing (derived.py) is there for a create; a
+   change of it creates it as it shall be.
 """
 
 import random
@@ -55,6 +57,7 @@ class Current(msgspec.Struct, frozen=True, kw_only=True):
     manifest: JSON
     entries: tuple[Entry, ...]
     position: int
+    derived: bool
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +100,8 @@ class Writes:
                 "resourceVersion should not be set on objects to be created",
             )
         base, given = checking.base_name(request, document)
+        if await self._live.has_derived(request.resource, request.namespace, given):
+            raise errors.already_exists(request.resource.qualified, given)
         for _ in range(ATTEMPTS):
             name = given or names.generate_name(base, self._dice)
             wanted = self._created(request, body, name)
@@ -124,7 +129,9 @@ class Writes:
             warnings=warnings,
         )
 
-    async def _create(self, request: Request, name: str, wanted: Wanted) -> Reply:
+    async def _create(
+        self, request: Request, name: str, wanted: Wanted, *, code: int = 201
+    ) -> Reply:
         answer = await self._commander.send(
             request,
             name,
@@ -137,8 +144,8 @@ class Writes:
             document = predicting.would_be(
                 request, full, wanted.managed, None, self._now()
             )
-            return predicting.reply(request, 201, document, answer, wanted.warnings)
-        return await self._shown(request, name, 201, wanted, answer)
+            return predicting.reply(request, code, document, answer, wanted.warnings)
+        return await self._shown(request, name, code, wanted, answer)
 
     # --- update ---------------------------------------------------------------------
 
@@ -309,12 +316,15 @@ class Writes:
             manifest=manifests.complete(resource, cleaned),
             entries=managing.entries_of(listed),
             position=position,
+            derived=self._live.is_derived(resource, namespace, name),
         )
 
     async def _change(
         self, request: Request, current: Current, wanted: Wanted
     ) -> Reply:
         own = request.resource.own
+        if current.derived:
+            return await self._create_derived(request, wanted)
         command = wanted.command
         if command is None:
             command = commands.of(own, current.manifest, wanted.manifest)
@@ -339,6 +349,17 @@ class Writes:
             )
             return predicting.reply(request, 200, document, answer, wanted.warnings)
         return await self._shown(request, request.name, 200, wanted, answer)
+
+    async def _create_derived(self, request: Request, wanted: Wanted) -> Reply:
+        """200 with the object that is real now (rule 5). Raises `Stale` where somebody
+        else has created it meanwhile."""
+        try:
+            return await self._create(request, request.name, wanted, code=200)
+        except Failure as failure:
+            if failure.reason != "AlreadyExists":
+                raise
+            refused = errors.conflict(request.resource.qualified, request.name)
+            raise Stale(refused, 0) from failure
 
     async def _retried(
         self, request: Request, attempt: Callable[[], Awaitable[Reply]], *, once: bool

@@ -69,6 +69,8 @@ class Scene(msgspec.Struct, frozen=True):
     happenings: Happenings
     templates: Templates
     now: float
+    authority: str = ""
+    """The certificate of the cluster's authority, PEM; "" where nobody needs it."""
 
     def template(self, position: int) -> TemplateView:
         """See `Templates.of`."""

@@ -8,7 +8,7 @@ from domain.errors import Rejected
 from gateway.kube import forms, objects
 from gateway.kube.statuses import Failure
 from tests.gateway.eventful import eventful
-from tests.gateway.kube.watching import Api, Told, key, steps
+from tests.gateway.kube.watching import AUTHORITY, Api, Told, key, steps
 from tests.gateway.support import Written, two_namespaces
 from tests.support.cluster import SimCluster, manifest
 
@@ -315,3 +315,77 @@ def test_a_form_that_is_not_served_is_406(accept: str) -> None:
         forms.wanted(accept, {})
     assert raised.value.code == 406
     assert "application/json" in raised.value.message
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("plural", "name", "content"),
+    [
+        ("serviceaccounts", "default", {}),
+        ("configmaps", "kube-root-ca.crt", {"data": {"ca.crt": AUTHORITY}}),
+    ],
+)
+async def test_every_namespace_has_an_account_and_the_certificate_of_the_authority(
+    plural: str, name: str, content: Told
+) -> None:
+    """Nothing was recorded of them: version and time are their namespace's, uids are
+    their own and stay; they are selected and paged as all others are."""
+    api = await opened(two_namespaces())
+    spaces = {e["metadata"]["name"]: e for e in (await api.list("namespaces"))["items"]}
+    listed = (await api.list(plural))["items"]
+    assert [key(each) for each in listed] == [(space, name) for space in spaces]
+    for each in listed:
+        about, beside = each["metadata"], spaces[each["metadata"]["namespace"]]
+        for field in ("resourceVersion", "creationTimestamp"):
+            assert about[field] == beside["metadata"][field]
+        assert {k: each[k] for k in each if k == "data"} == content
+        assert each == await api.get(plural, about["namespace"], name)
+    uids = {each["metadata"]["uid"] for each in listed}
+    assert len(uids | {e["metadata"]["uid"] for e in spaces.values()}) == 2 * len(uids)
+    again = await opened(two_namespaces())
+    assert (await again.list(plural))["items"] == listed
+    again.close()
+
+    assert await names_of(api, plural, fieldSelector="metadata.namespace=other") == [
+        ("other", name)
+    ]
+    assert await names_of(api, plural, labelSelector="app") == []
+    page = await api.list(plural, limit="2")
+    rest = await api.list(plural, **{"continue": page["metadata"]["continue"]})
+    assert page["items"] + rest["items"] == listed
+    row = (await api.list(plural, "other", TABLE))["rows"][0]
+    assert row["cells"][:2] == [name, str(len(content))]
+    with pytest.raises(Rejected, match="not found"):
+        await api.get(plural, "nowhere", name)
+    api.close()
+
+
+@pytest.mark.asyncio
+async def test_a_real_object_takes_the_place_of_the_one_that_every_namespace_has() -> (
+    None
+):
+    """There is one of the name at any time; the past keeps what was there then."""
+    sim = two_namespaces()
+    before = sim.log[-1].position
+    wanted = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "default", "labels": {"a": "b"}},
+    }
+    body = {"manifest": wanted}
+    sim.ask("serviceaccount", "default", "create", body, namespace="other")
+    api = await opened(sim)
+    assert await names_of(api, "serviceaccounts", "other") == [("other", "default")]
+    real = await api.get("serviceaccounts", "other", "default")
+    assert real["metadata"]["labels"] == {"a": "b"}
+    exact = {"resourceVersion": str(before), "resourceVersionMatch": "Exact"}
+    (then,) = (await api.list("serviceaccounts", "other", **exact))["items"]
+    assert then["metadata"]["uid"] != real["metadata"]["uid"]
+    api.close()
+
+
+async def names_of(
+    api: Api, plural: str, namespace: str = "", **params: str
+) -> list[tuple[str, str]]:
+    """Namespace and name of each object that a list gives."""
+    return [key(e) for e in (await api.list(plural, namespace, **params))["items"]]

@@ -302,3 +302,16 @@ def references(value: object) -> set[str]:
     inside = {ref for each in value.values() for ref in references(each)}
     ref = value.get("$ref")
     return inside | {ref} if isinstance(ref, str) else inside
+
+
+@pytest.mark.asyncio
+async def test_every_namespace_has_the_certificate_that_clients_trust(
+    tmp_path: Path,
+) -> None:
+    """The authority's own, to the byte; for what runs inside the cluster."""
+    path = "/api/v1/namespaces/other/configmaps/kube-root-ca.crt"
+    async with served(tmp_path) as api:
+        code, _, body = await api.ask("GET", path)
+    authority = (tmp_path / "tls" / "ca.crt").read_text()
+    assert code == 200
+    assert msgspec.json.decode(body)["data"] == {"ca.crt": authority}

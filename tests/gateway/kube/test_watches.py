@@ -6,14 +6,23 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from gateway.kube.changes import Watcher
+from gateway.kube.watchers import Watcher
 from gateway.kube.watches import INITIAL_END
 from tests.gateway.eventful import eventful
 from tests.gateway.kube.watching import Api, Told, decoded, key, steps, taken, version
 from tests.gateway.support import Written
 from tests.support.cluster import SimCluster
 
-KINDS = ("deployments", "replicasets", "pods", "nodes", "namespaces", "events")
+KINDS = (
+    "deployments",
+    "replicasets",
+    "pods",
+    "nodes",
+    "namespaces",
+    "serviceaccounts",
+    "configmaps",
+    "events",
+)
 LOGS: dict[int, SimCluster] = {}
 
 
@@ -216,3 +225,63 @@ def test_a_watcher_that_does_not_fetch_is_ended_and_keeps_nothing() -> None:
     watcher.offer([change])  # type: ignore[list-item]  # it is not looked at
     assert watcher.ended == "it cannot keep up"
     assert watcher.take() == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("plural", "kind", "name"),
+    [
+        ("serviceaccounts", "ServiceAccount", "default"),
+        ("configmaps", "ConfigMap", "kube-root-ca.crt"),
+    ],
+)
+async def test_what_every_namespace_has_comes_and_goes_with_it(
+    plural: str, kind: str, name: str
+) -> None:
+    """ADDED and DELETED with the namespace, MODIFIED as its version is. A real object
+    of that name takes the place of the derived one, which comes back behind it."""
+    sim = SimCluster()
+    own = kind.lower()
+    space, real = _manifest("Namespace", "x"), _manifest(kind, name)
+    for of, called, verb, body, inside in (
+        ("namespace", "x", "create", space, ""),
+        ("namespace", "x", "label", {"changes": {"a": "b"}}, ""),
+        (own, name, "create", real, "x"),
+        ("namespace", "x", "label", {"changes": {"c": "d"}}, ""),
+        (own, name, "delete", {}, "x"),
+        ("namespace", "x", "delete", {}, ""),
+    ):
+        answer = sim.ask(of, called, verb, body, namespace=inside)
+        assert answer.result == "accepted", answer
+        sim.settle()
+    api, _, pieces = await followed(sim, plural)
+    events = [each for piece in pieces for each in piece]
+    firsts = [each for each in events if key(each["object"])[0] != "x"]
+    assert [(e["type"], key(e["object"])[1]) for e in firsts] == [("ADDED", name)] * 4
+    found = [each for each in events if key(each["object"])[0] == "x"]
+    uids = [each["object"]["metadata"]["uid"] for each in found]
+    derived, created = uids[0], uids[3]
+    assert derived != created
+    assert [(e["type"], u) for e, u in zip(found, uids, strict=True)][:6] == [
+        ("ADDED", derived),
+        ("MODIFIED", derived),
+        ("DELETED", derived),
+        ("ADDED", created),
+        ("DELETED", created),
+        ("ADDED", derived),
+    ]
+    assert (found[-1]["type"], uids[-1]) == ("DELETED", derived)
+    versions = [version(each) for each in events]
+    assert versions == sorted(versions)
+    again = await taken(
+        await api.watch(plural, resourceVersion="1", timeoutSeconds="1")
+    )
+    since = [each for each in again if key(each["object"])[0] == "x"]
+    assert since == found
+    api.close()
+
+
+def _manifest(kind: str, name: str) -> Told:
+    """The body of a command that creates an object with nothing in it."""
+    wanted = {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}
+    return {"manifest": wanted}

@@ -4,7 +4,9 @@ import pytest
 
 from gateway.kube.request import JSON
 from tests.gateway.kube.simulated import (
+    APPLY,
     DEPLOYMENTS,
+    JSON_TYPE,
     MERGE,
     STRATEGIC,
     WEB,
@@ -194,3 +196,81 @@ async def test_a_status_is_nobodys_to_write(running: Api) -> None:
     """405 for namespaces, whose status has the verbs but no writer."""
     refused = await running.ask("PUT", "/api/v1/namespaces/default/status", {})
     assert refused.code == 405
+
+
+@pytest.mark.asyncio
+async def test_what_every_namespace_has_is_there_for_a_create_and_a_delete(
+    running: Api,
+) -> None:
+    """A create is 409, dry or not; a delete 403, and a collection leaves it out."""
+    account = "/api/v1/namespaces/default/serviceaccounts"
+    for query in ("", "?dryRun=All"):
+        body = {"metadata": {"name": "default"}}
+        refused = await running.ask("POST", account + query, body)
+        assert (refused.code, refused["reason"]) == (409, "AlreadyExists")
+        assert refused["message"] == 'serviceaccounts "default" already exists'
+    refused = await running.ask("DELETE", f"{account}/default")
+    assert (refused.code, refused["reason"]) == (403, "Forbidden")
+    assert "goes with its namespace" in refused["message"]
+    assert (await running.ask("DELETE", account))["items"] == []
+    assert [verb for verb, _ in running.sent] == ["create"], "the Deployment's"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("type_", [MERGE, STRATEGIC, APPLY, ""])
+async def test_a_change_of_what_every_namespace_has_creates_it(
+    running: Api, type_: str
+) -> None:
+    """It is real then, keeps what was said, and can be changed and deleted like any
+    other; behind it the one that every namespace has is there again."""
+    path = "/api/v1/namespaces/default/serviceaccounts/default"
+    was = await running.get(path)
+    body: JSON = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "default"},
+        "imagePullSecrets": [{"name": "registry"}],
+    }
+    method, sent_as = ("PATCH", type_) if type_ else ("PUT", JSON_TYPE)
+    query = "?fieldManager=t"
+    dry = await running.ask(method, f"{path}{query}&dryRun=All", body, type_=sent_as)
+    assert dry.code == 200, dry.document
+    assert (await running.get(path)).document == was.document
+    done = await running.ask(method, path + query, body, type_=sent_as)
+    assert done.code == 200, done.document
+    assert done["imagePullSecrets"] == [{"name": "registry"}]
+    assert done["metadata.uid"] != was["metadata.uid"]
+    labels = {"metadata": {"labels": {"a": "b"}}}
+    more = await running.ask("PATCH", path, labels, type_=MERGE)
+    assert more["metadata.uid"] == done["metadata.uid"]
+    assert (await running.ask("DELETE", path)).code == 200
+    assert (await running.get(path))["metadata.uid"] == was["metadata.uid"]
+
+
+@pytest.mark.asyncio
+async def test_two_who_change_what_every_namespace_has_both_count(running: Api) -> None:
+    """Who comes second is worked out anew, as with any object; one who has named the
+    version that it has read is told of the conflict."""
+    path = "/api/v1/namespaces/default/configmaps/kube-root-ca.crt"
+
+    def meanwhile() -> None:
+        wanted = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "kube-root-ca.crt"},
+            "data": {"first": "1"},
+        }
+        answer = running.sim.ask(
+            "configmap", "kube-root-ca.crt", "create", {"manifest": wanted}
+        )
+        assert answer.result == "accepted", answer
+
+    running.between.append(meanwhile)
+    done = await running.ask("PATCH", path, {"data": {"second": "2"}}, type_=MERGE)
+    assert (done.code, done["data"]) == (200, {"first": "1", "second": "2"})
+    assert (await running.ask("DELETE", path)).code == 200
+    was = await running.get(path)
+    running.between.append(meanwhile)
+    lost = await running.ask("PUT", path, {**was.document, "data": {"third": "3"}})
+    assert (lost.code, lost["reason"]) == (409, "Conflict")
+    assert (await running.get(path))["data"] == {"first": "1"}

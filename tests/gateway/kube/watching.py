@@ -20,6 +20,7 @@ from tests.gateway.support import Written
 
 USER = User(name="ann", secret="s")
 GROUPS = {"deployments": "apps", "replicasets": "apps"}
+AUTHORITY = "-----BEGIN CERTIFICATE-----\n"
 Told = dict[str, Any]
 
 
@@ -37,7 +38,7 @@ class Api:
         self.reader: Reader = written.reader()
         self.past = Past(self.reader.log)
         self.now = now
-        self.changes = Changes(managed=self._managed, now=self._n)
+        self.changes = Changes(managed=self._managed, authority=AUTHORITY, now=self._n)
         self.objects = Objects(
             self.reader, self.past, self.changes, now=self._n, wait_seconds=0.01
         )
