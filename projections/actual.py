@@ -9,7 +9,6 @@
 4. A fold never rejects: see projections/desired.py, rule 1.
 """
 
-
 import msgspec
 
 from domain import node, pod, quantities
