@@ -19,7 +19,7 @@ from nats import micro
 from nats.micro.request import Request
 from nats.micro.service import Service
 
-from adapters import nats_wire
+from adapters import cancelling, nats_wire
 
 NAME: Final = "rollbook"
 DESCRIPTION: Final = "Answers questions about the cluster from its committed log."
@@ -55,9 +55,7 @@ class Endpoints:
         """Afterwards nothing is taken any more, and what was taken has ended."""
         with contextlib.suppress(nats.errors.Error, OSError):
             await self._service.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancelling.end(*self._tasks)
 
     async def _respond(self, verb: str, request: Request) -> None:
         found = await self._answer(verb, request.data)

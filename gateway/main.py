@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from adapters import collector, eventstore, nats_service, nats_wire
+from adapters import cancelling, collector, eventstore, nats_service, nats_wire
 from adapters.eventlog import EventLog
 from domain import errors
 from gateway.reader import PAGE_ROWS, POLL_SECONDS, Reader
@@ -82,9 +82,7 @@ async def run(
         if work.done():
             work.result()
     finally:
-        for task in (work, stopped):
-            task.cancel()
-        await asyncio.gather(work, stopped, return_exceptions=True)
+        await cancelling.end(work, stopped)
 
 
 async def _serve(
@@ -205,9 +203,7 @@ async def _until_one_ends(*parts: Coroutine[None, None, None]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancelling.end(*tasks)
 
 
 async def _patiently(work: Callable[[], Awaitable[T]]) -> T:

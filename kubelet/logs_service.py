@@ -19,6 +19,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from adapters import cancelling
 from domain import protocol
 from kubelet import runtime
 
@@ -95,9 +96,7 @@ class LogsService:
 
     async def close(self) -> None:
         """Ends all answers."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancelling.end(*self._tasks)
 
     async def _answer(self, request: Request) -> None:
         try:

@@ -19,7 +19,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from adapters import collector, nats_wire
+from adapters import cancelling, collector, nats_wire
 from adapters.nats_wire import Msg
 from domain import errors, podspec, protocol
 from kubelet import agent, hollow_runtime, lifecycle, logs_service, node, runtime
@@ -145,10 +145,7 @@ class Kubelet:
                         job.result()
             await self._stop_nodes()
         finally:
-            waiter.cancel()
-            for job in jobs:
-                job.cancel()
-            await asyncio.gather(waiter, *jobs, return_exceptions=True)
+            await cancelling.end(waiter, *jobs)
 
     async def close(self) -> None:
         """Whatever happened before: no pod, no connection, no task is left."""
@@ -364,9 +361,7 @@ class _Link:
 
     async def close(self) -> None:
         """Ends the connection."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancelling.end(*self._tasks)
         await nats_wire.close(self._client)
 
     async def _sync(

@@ -27,6 +27,7 @@ from typing import Final
 
 import psutil
 
+from adapters import cancelling
 from domain import errors, podspec, protocol
 from kubelet import (
     addresses,
@@ -95,9 +96,7 @@ class ProcessRuntime:
     async def close(self) -> None:
         """See `port.Runtime`."""
         for pod in list(self._pods.values()):
-            for task in pod.tasks:
-                task.cancel()
-            await asyncio.gather(*pod.tasks, return_exceptions=True)
+            await cancelling.end(*pod.tasks)
             if self._keep:
                 for run in pod.running():
                     if run.process is not None:

@@ -22,7 +22,7 @@ from typing import Final
 
 import click
 
-from adapters import nats_configuration, nats_wire, parentage
+from adapters import cancelling, nats_configuration, nats_wire, parentage
 from adapters.context import Context, load_context, write_context
 from adapters.nats_server import EmbeddedServer, free_port
 from domain.errors import Permanent
@@ -335,8 +335,7 @@ class _Supervisor:
                     [stopping, starting], return_when=asyncio.FIRST_COMPLETED
                 )
                 if not starting.done():
-                    starting.cancel()
-                    await asyncio.gather(starting, return_exceptions=True)
+                    await cancelling.end(starting)
                     return False
                 starting.result()
             return not self._stop.is_set()
@@ -356,9 +355,7 @@ class _Supervisor:
             for job in done:
                 job.result()
         finally:
-            for job in (stopping, *jobs):
-                job.cancel()
-            await asyncio.gather(stopping, *jobs, return_exceptions=True)
+            await cancelling.end(stopping, *jobs)
 
     async def _keep(self, child: _Child) -> None:
         while True:

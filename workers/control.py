@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from adapters import collector, nats_wire
+from adapters import cancelling, collector, nats_wire
 from adapters.archive_segment import Damaged
 from adapters.clock import Clock, MonotoneClock
 from adapters.eventlog import EventLog
@@ -156,9 +156,7 @@ class Control:
                     job.result()
                     raise Permanent(f"{job.get_name()} ended by itself")
         finally:
-            for job in (stopping, *jobs):
-                job.cancel()
-            await asyncio.gather(stopping, *jobs, return_exceptions=True)
+            await cancelling.end(stopping, *jobs)
 
     # --- receive --------------------------------------------------------------------
 
