@@ -155,6 +155,80 @@ class ExecResult(msgspec.Struct, frozen=True, kw_only=True):
     output: str
 
 
+class HeldContainer(msgspec.Struct, frozen=True, kw_only=True):
+    """A container that a former life of the kubelet left: it runs, or it has ended.
+
+    Of several attempts the last one. Times are seconds since the epoch, 0 if unknown.
+    """
+
+    name: str
+    attempt: int
+    container_id: str
+    started_at: float = 0.0
+    running: bool = True
+    finished_at: float = 0.0
+    exit_code: int = 0
+    signal: int = 0
+    reason: str = ""
+    message: str = ""
+
+
+class HeldPod(msgspec.Struct, frozen=True, kw_only=True):
+    """A pod that a former life of the kubelet left, as it was started."""
+
+    sandbox: Sandbox
+    ip: str
+    containers: tuple[HeldContainer, ...] = ()
+
+
+class ContainerUsage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a running container has used: CPU seconds since its start, bytes now."""
+
+    uid: str
+    container: str
+    cpu_seconds: float
+    memory_bytes: int
+
+
+class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A session with a container: a new command in it, or its own first process.
+
+    Without a `command` the session is attached to what the container runs. With `tty`
+    there is one output stream.
+    """
+
+    command: tuple[str, ...] = ()
+    stdin: bool = False
+    tty: bool = False
+    width: int = 80
+    height: int = 24
+
+
+StreamChannel = Literal["stdout", "stderr"]
+
+
+class Stream(Protocol):
+    """An open session. Whoever opened it closes it."""
+
+    async def write(self, data: bytes) -> None:
+        """Hands bytes to the standard input; waits while it is full."""
+
+    async def end_input(self) -> None:
+        """The standard input ends here."""
+
+    async def resize(self, width: int, height: int) -> None:
+        """The terminal has these many columns and rows; nothing without a tty."""
+
+    def chunks(self) -> AsyncIterator[tuple[StreamChannel, bytes]]:
+        """The output as it comes, until both streams have ended."""
+
+    async def exit_code(self) -> int:
+        """How the command ended, once it has; of a session that only attaches, 0."""
+
+    async def close(self) -> None:
+        """Ends the session and a command that still runs in it."""
+
+
 class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Which lines of a container's output: those that satisfy all of these.
 
@@ -224,6 +298,21 @@ class Runtime(Protocol):
         self, uid: str, container: str, options: LogOptions
     ) -> AsyncIterator[bytes]:
         """The output in chunks of whole lines. Raises `LookupError` without one."""
+
+    async def open_stream(
+        self, uid: str, container: str, request: StreamRequest
+    ) -> Stream:
+        """Opens a session. Raises `LookupError` if the container does not run, and
+        `domain.errors.Rejected` for what this runtime cannot do."""
+
+    async def usage(self) -> tuple[ContainerUsage, ...]:
+        """What the running containers use, as far as it can be told."""
+
+    def held(self) -> tuple[HeldPod, ...]:
+        """The pods that a former life left, after `open`; they are this one's now.
+
+        What happens to them from then on is observed like everything else.
+        """
 
     def list(self) -> tuple[SandboxState, ...]:
         """Every pod that the runtime holds."""
