@@ -125,12 +125,19 @@ class System:
 
 @contextlib.contextmanager
 def running(folder: Path, *options: str, store: str = "") -> Iterator[System]:
-    """A system that is ready, and that is gone afterwards."""
+    """A system that is ready, and that is gone afterwards.
+
+    If the block fails, what the processes said is printed, so that the report of a
+    test that fails elsewhere tells why.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     system = System(folder, *options, store=store)
     try:
         system.start()
         yield system
+    except BaseException:
+        sys.stderr.write(system.errors())
+        raise
     finally:
         system.stop()
 
