@@ -227,14 +227,9 @@ def _but_paused(spec: objects.DeploymentSpec) -> tuple[object, ...]:
 
 
 def _scale(state: Deployment, command: d.ScaleDeployment) -> list[Event]:
-    current = command.current_replicas
-    if current is not None and current != state.replicas:
-        raise Rejected(
-            "Conflict", f"Expected replicas to be {current}, was {state.replicas}"
-        )
-    errors = validation.scale_errors(command.replicas)
-    if errors:
-        raise invalid("Scale.autoscaling", state.name, errors)
+    manifest_decisions.check_scale(
+        state.name, state.replicas, command.current_replicas, command.replicas
+    )
     if command.replicas == state.replicas:
         return []
     return [d.DeploymentScaled(before=state.replicas, after=command.replicas)]

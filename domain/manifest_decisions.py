@@ -7,13 +7,14 @@
 3. Annotations whose only news is the spelling of what was applied last are no change.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import msgspec
 
-from domain import apply, objects, owners
-from domain.errors import Rejected
+from domain import apply, objects, owners, validation
+from domain.errors import Rejected, invalid
+from domain.events import Event
 from domain.metadata import LAST_APPLIED, ObjectMeta
 
 M = TypeVar("M", bound=objects.Manifest)
@@ -110,6 +111,41 @@ def metadata_of(
         annotations=annotations,
         owner_references=owner_references,
     )
+
+
+class OwnerEvents(msgspec.Struct, frozen=True, kw_only=True):
+    """The events by which a kind of object tells that its owners changed."""
+
+    released: Callable[[], Event]
+    changed: Callable[[owners.References], Event]
+    adopted: Callable[[str, str], Event]
+
+
+def owned(found: owners.Change, tell: OwnerEvents) -> list[Event]:
+    """What is told of a change of owners, in the order of `owners.Change`."""
+    events: list[Event] = []
+    if found.release:
+        events.append(tell.released())
+    if found.keep is not None:
+        events.append(tell.changed(found.keep))
+    if found.adopt is not None:
+        events.append(tell.adopted(*found.adopt))
+    return events
+
+
+def check_scale(name: str, replicas: int, expected: int | None, wanted: int) -> None:
+    """A Scale may be set to `wanted` while the object is of size `replicas`.
+
+    Raises `Rejected`: Conflict where another size was `expected`, Invalid for a size
+    that no object has.
+    """
+    if expected is not None and expected != replicas:
+        raise Rejected(
+            "Conflict", f"Expected replicas to be {expected}, was {replicas}"
+        )
+    errors = validation.scale_errors(wanted)
+    if errors:
+        raise invalid("Scale.autoscaling", name, errors)
 
 
 def as_json(value: msgspec.Struct) -> dict[str, object]:

@@ -72,11 +72,3 @@ class LocalObjectReference(Value, frozen=True, kw_only=True):
     """The name of something in the same namespace."""
 
     name: str = ""
-
-
-def controller_of(metadata: ObjectMeta) -> OwnerReference | None:
-    """The one owner that controls this object, or None for an orphan."""
-    for reference in metadata.owner_references:
-        if reference.controller:
-            return reference
-    return None

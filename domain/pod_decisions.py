@@ -34,6 +34,11 @@ from domain.manifest_decisions import Asked
 from domain.pod import Pod
 
 RESOURCE: Final = "pods"
+_OWNED: Final = manifest_decisions.OwnerEvents(
+    released=pod.PodReleased,
+    changed=lambda kept: pod.PodOwnersChanged(references=kept),
+    adopted=lambda owner, uid: pod.PodAdopted(owner=owner, owner_uid=uid),
+)
 KIND: Final = "Pod"
 
 UPDATE_RULE: Final = (
@@ -100,19 +105,10 @@ def _create(
 def _owned(
     standing: owners.Standing, wanted: owners.References, asked: Asked
 ) -> list[Event]:
-    """What is told of a change of owners, in the order of `owners.Change`."""
     found = owners.change(
         standing, wanted, namespace=asked.namespace, controller="replicaset"
     )
-    events: list[Event] = []
-    if found.release:
-        events.append(pod.PodReleased())
-    if found.keep is not None:
-        events.append(pod.PodOwnersChanged(references=found.keep))
-    if found.adopt is not None:
-        owner, uid = found.adopt
-        events.append(pod.PodAdopted(owner=owner, owner_uid=uid))
-    return events
+    return manifest_decisions.owned(found, _OWNED)
 
 
 def _own(manifest: objects.PodManifest) -> podspec.PodTemplateSpec:

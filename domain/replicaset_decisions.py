@@ -13,12 +13,17 @@ from typing import Final, assert_never
 
 from domain import labels, manifest_decisions, objects, owners, podspec, validation
 from domain import replicaset as r
-from domain.errors import Rejected, already_exists, conflict, invalid, not_found
+from domain.errors import already_exists, conflict, invalid, not_found
 from domain.events import Event
 from domain.manifest_decisions import Asked
 from domain.replicaset import ReplicaSet
 
 RESOURCE: Final = "replicasets.apps"
+_OWNED: Final = manifest_decisions.OwnerEvents(
+    released=r.ReplicaSetReleased,
+    changed=lambda kept: r.ReplicaSetOwnersChanged(references=kept),
+    adopted=lambda owner, uid: r.ReplicaSetAdopted(owner=owner, owner_uid=uid),
+)
 KIND: Final = "ReplicaSet.apps"
 
 _BOOKS: Final = "deployment.kubernetes.io/"
@@ -127,19 +132,10 @@ def _create(
 def _owned(
     standing: owners.Standing, wanted: owners.References, asked: Asked
 ) -> list[Event]:
-    """What is told of a change of owners, in the order of `owners.Change`."""
     found = owners.change(
         standing, wanted, namespace=asked.namespace, controller="deployment"
     )
-    events: list[Event] = []
-    if found.release:
-        events.append(r.ReplicaSetReleased())
-    if found.keep is not None:
-        events.append(r.ReplicaSetOwnersChanged(references=found.keep))
-    if found.adopt is not None:
-        owner, uid = found.adopt
-        events.append(r.ReplicaSetAdopted(owner=owner, owner_uid=uid))
-    return events
+    return manifest_decisions.owned(found, _OWNED)
 
 
 def _apply(
@@ -196,14 +192,9 @@ def _change_to(
 
 
 def _scale(state: ReplicaSet, command: r.ScaleReplicaSet) -> list[Event]:
-    current = command.current_replicas
-    if current is not None and current != state.replicas:
-        raise Rejected(
-            "Conflict", f"Expected replicas to be {current}, was {state.replicas}"
-        )
-    errors = validation.scale_errors(command.replicas)
-    if errors:
-        raise invalid("Scale.autoscaling", state.name, errors)
+    manifest_decisions.check_scale(
+        state.name, state.replicas, command.current_replicas, command.replicas
+    )
     if command.replicas == state.replicas:
         return []
     return [_scaled(state, command.replicas)]

@@ -122,11 +122,6 @@ def of(resource: Resource) -> Kind:
     return _KINDS[resource.group, resource.version, resource.plural]
 
 
-def of_own(own: str) -> tuple[Kind, ...]:
-    """The resources that show the objects of a kind; several for some."""
-    return _BY_OWN.get(own, ())
-
-
 def derived_version(at: Scene, held: Held) -> int:
     """The position of the last event that is known to have changed the object.
 
@@ -284,8 +279,4 @@ _KINDS: Final[dict[tuple[str, str, str], Kind]] = {
     (each.group, each.version, each.plural): _made(each)
     for each in resources.RESOURCES
     if each.own
-}
-_BY_OWN: Final[dict[str, tuple[Kind, ...]]] = {
-    own: tuple(each for each in _KINDS.values() if each.own == own)
-    for own in {each.own for each in _KINDS.values()}
 }
