@@ -13,15 +13,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
-import yaml
 
+from adapters import yaml_text
 from domain.errors import Rejected
 from gateway.kube import protobuf
 from gateway.kube.request import JSON
 from gateway.kube.statuses import Failure
 
-DEPTH_MAX: Final = 64
-NODES_MAX: Final = 100_000
+DEPTH_MAX: Final = yaml_text.DEPTH_MAX
 JSON_TYPE: Final = "application/json"
 YAML_TYPE: Final = "application/yaml"
 ACCEPTED: Final = (JSON_TYPE, YAML_TYPE, protobuf.MEDIA_TYPE)
@@ -92,21 +91,12 @@ def from_yaml(body: bytes, what: str) -> Body:
         except Rejected:
             pass  # YAML's flow style begins so too
     try:
-        text = body.decode("utf-8-sig")
-        depth = 0
-        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-            # The composer recurses in C: what is too deep must not reach it.
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > DEPTH_MAX:
-                raise yaml.YAMLError(_TOO_DEEP)
-        reader = _Reader()
-        node = yaml.compose(text, Loader=yaml.CSafeLoader)
-        value = reader.value(node, "", 0) if node is not None else None
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        sentence = " ".join(str(error).split())
-        raise _unreadable(what, f"yaml parse error: {sentence}") from error
-    return Body(value=value, duplicates=tuple(reader.duplicates))
+        found = next(yaml_text.documents(body.decode("utf-8-sig")), None)
+    except ValueError as error:
+        raise _unreadable(what, f"yaml parse error: {error}") from error
+    if found is None:
+        return Body(value=None)
+    return Body(value=found.value, duplicates=found.duplicates)
 
 
 _TOO_DEEP: Final = f"the body is nested more than {DEPTH_MAX} deep"
@@ -172,85 +162,6 @@ def _collect(value: object, path: str, found: list[str]) -> None:
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             _collect(inner, f"{path}[{index}]", found)
-
-
-# --- YAML ---------------------------------------------------------------------------
-
-
-class _Reader:
-    """Turns composed YAML nodes into plain values."""
-
-    def __init__(self) -> None:
-        self.duplicates: list[str] = []
-        self._visited = 0
-
-    def value(self, node: yaml.Node, path: str, depth: int) -> object:
-        """The value of `node`. Raises `YAMLError` for what JSON has not."""
-        self._visited += 1
-        if self._visited > NODES_MAX:
-            raise yaml.YAMLError(f"the text means more than {NODES_MAX} values")
-        if depth > DEPTH_MAX:
-            raise yaml.YAMLError(_TOO_DEEP)
-        if isinstance(node, yaml.MappingNode):
-            return self._map(node, path, depth)
-        if isinstance(node, yaml.SequenceNode):
-            return [
-                self.value(each, f"{path}[{index}]", depth + 1)
-                for index, each in enumerate(node.value)
-            ]
-        return _scalar(node)
-
-    def _map(self, node: yaml.MappingNode, path: str, depth: int) -> JSON:
-        own: JSON = {}
-        merged: JSON = {}
-        for key_node, value_node in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise yaml.YAMLError(f"{path or 'the document'}: a key must be a text")
-            key = str(key_node.value)
-            here = f"{path}.{key}" if path else key
-            value = self.value(value_node, here, depth + 1)
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                for each in value if isinstance(value, list) else [value]:
-                    if not isinstance(each, dict):
-                        raise yaml.YAMLError(f"{here}: only an object can be merged")
-                    merged = each | merged
-                continue
-            if key in own:
-                self.duplicates.append(here)
-            own[key] = value
-        return merged | own
-
-
-def _scalar(node: yaml.Node) -> object:
-    """A text, a number, a truth value or nothing; a date stays the text that it is."""
-    text = str(node.value)
-    match node.tag.removeprefix("tag:yaml.org,2002:"):
-        case "null":
-            return None
-        case "bool":
-            return text.lower() in ("true", "yes", "on")
-        case "int" | "float" as kind:
-            return _number(text, kind)
-        case "str" | "timestamp":
-            return text
-        case _:
-            raise yaml.YAMLError(f"the tag {node.tag} is not supported")
-
-
-def _number(text: str, kind: str) -> int | float | str:
-    """The number; a text (`12:30`) where only YAML 1.1 took it for one."""
-    bare = text.replace("_", "").lower()
-    try:
-        if kind == "int":
-            digits = bare.lstrip("+-")
-            is_octal = len(digits) > 1 and digits.isdigit() and digits[0] == "0"
-            return int(bare, 8 if is_octal else 0)
-        value = float(bare)
-    except ValueError:
-        if bare.lstrip("+-") in (".inf", ".nan"):
-            raise yaml.YAMLError(f'"{text}" is not a number of JSON') from None
-        return text
-    return value
 
 
 def go_text(value: object) -> str:
