@@ -11,11 +11,13 @@
    just being folded waits for that fold.
 4. A log that has gone back is another one: what is known of the first is forgotten.
 5. Of a Deployment or a ReplicaSet at the end of a step no pod is folded where the
-   reader has recorded what it counted (past_timelines.py). Every other position costs
-   a fold of the pods that it ever had.
+   reader has recorded what it counted (past_timelines.py), and in the middle of one
+   only the pods that the step speaks of (past_steps.py). Every other position costs a
+   fold of the pods that it ever had.
 """
 
 import asyncio
+import functools
 import logging
 import time
 from collections import OrderedDict
@@ -27,7 +29,7 @@ from adapters.archive_segment import Damaged
 from adapters.eventlog import EventLog
 from domain import errors, queries, times
 from domain.errors import Rejected
-from gateway import differences, past_folding
+from gateway import differences, past_folding, past_steps
 from gateway.past_families import Families
 from gateway.past_folding import Folded, Part
 from gateway.past_timelines import Timelines
@@ -212,21 +214,31 @@ class Past:
         told = wanted == "described"
         if told and kind != "deployment":
             return None  # what is told of a ReplicaSet is about its pods
-        seen = self._timelines.seen(key, position)
+        step = await self._in(self._objects, past_steps.step_at, self._log, position)
+        if step is None:
+            return None
+        seen = self._timelines.seen(key, step.before)
         if seen is None:
             return None
-        families = self._families if told else None
+        families = self._families if told or step.rows else None
         if families is not None:
             await self._in(self._objects, families.catch_up, self._log, position)
-        found = await self._in(
-            self._objects,
-            past_folding.recorded,
-            self._log,
-            families,
-            key,
-            position,
-            seen,
-        )
+        if step.rows:
+            assert families is not None
+            work = functools.partial(past_steps.inside, told=told)
+            found = await self._in(
+                self._objects, work, self._log, families, key, step, seen
+            )
+        else:
+            found = await self._in(
+                self._objects,
+                past_folding.recorded,
+                self._log,
+                families,
+                key,
+                position,
+                seen,
+            )
         self.recorded += found is not None
         return found
 

@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from adapters.eventlog import EventLog, Row
-from domain import pod, replicaset
+from domain import node, pod, replicaset
 
 PAGE_ROWS: Final = 1_000
 PAUSE_SECONDS: Final = 0.0002
@@ -44,7 +44,8 @@ _SCHEDULED: Final = pod.PodScheduled.TOPIC
 _REPLICASETS: Final = frozenset(
     {replicaset.ReplicaSetCreated.TOPIC, replicaset.ReplicaSetAdopted.TOPIC}
 )
-_TOPICS: Final = _OWNED | _REPLICASETS | {_GONE, _SCHEDULED}
+_UNREADY: Final = node.NodeBecameUnready.TOPIC
+_TOPICS: Final = _OWNED | _REPLICASETS | {_GONE, _SCHEDULED, _UNREADY}
 
 
 class Families:
@@ -61,6 +62,8 @@ class Families:
         self._living: dict[str, int] = {}
         self._by_owner: dict[str, array[int]] = {}
         self._by_node: dict[str, array[int]] = {}
+        self._odd: set[str] = set()
+        self._unready: set[str] = set()
 
     # --- questions ------------------------------------------------------------------
 
@@ -83,6 +86,16 @@ class Families:
         """The pods that were bound to the node (its name) and there at `at`."""
         with self._lock:
             return list(self._at(self._by_node.get(node, ()), at, living=True))
+
+    def odd(self) -> frozenset[str]:
+        """The pods that had an owner whose name theirs does not begin with."""
+        with self._lock:
+            return frozenset(self._odd)
+
+    def ever_unready(self, nodes: Iterable[str]) -> list[str]:
+        """Those of the nodes (keys) that were not heard of once."""
+        with self._lock:
+            return [key for key in nodes if key in self._unready]
 
     def _at(self, numbers: Iterable[int], at: int, *, living: bool) -> Iterator[str]:
         """Each once, though a pod may have been there several times."""
@@ -126,6 +139,9 @@ class Families:
             if number is not None:
                 self._gone[number] = row.position
             return
+        if topic == _UNREADY:
+            self._unready.add(stream)
+            return
         try:
             names = _DECODER.decode(row.state).event
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -145,4 +161,6 @@ class Families:
         if topic == _SCHEDULED:
             self._by_node.setdefault(names.node, array("L")).append(number)
         elif names.owner:
+            if not stream.startswith(f"pod/{names.owner.partition('/')[2]}-"):
+                self._odd.add(stream)
             self._by_owner.setdefault(names.owner, array("L")).append(number)

@@ -15,7 +15,7 @@
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -26,10 +26,11 @@ from domain.events import Recorded
 from gateway import past_timelines
 from gateway.past_families import Families
 from projections import nearest, snapshots
-from projections.actual import Actual, Tally
+from projections.actual import Actual
 from projections.cluster import Cluster
 from projections.desired import Desired
 from projections.happenings import Happenings
+from projections.tallies import Tally
 
 PAGE_ROWS: Final = 2_000
 SLICE_EVENTS: Final = 128
@@ -40,6 +41,8 @@ _VERSIONS: Final = 8
 """Most pods have no more events."""
 
 Kind = Literal["deployment", "replicaset", "pod", "node"]
+PARTS: Final = ("deployment/", "replicaset/", "pod/", "node/")
+"""The beginnings of the keys of what its own streams and their kin tell all about."""
 Part = Literal["revisions", "counts", "status", "described", "all"]
 """What of an object: a Deployment's revisions alone; the state with its counts, without
 conditions that follow from former pods; with them; with what happened to the object
@@ -72,7 +75,7 @@ def whole(log: EventLog, position: int, known: Folded | None = None) -> Folded:
         if not rows:
             raise errors.Transient(f"the store has no position {cluster.position + 1}")
         _fold_rows(cluster, happenings, rows)
-    _settle(cluster)
+    settle(cluster)
     return base
 
 
@@ -109,7 +112,7 @@ def _fold_rows(cluster: Cluster, happenings: Happenings, rows: Sequence[Row]) ->
         try:
             recorded = decode(*row)
             if recorded.timestamp != cluster.timestamp:
-                _settle(cluster)
+                settle(cluster)
                 cluster.timestamp = recorded.timestamp
             evolve(recorded, fold(recorded), cluster)
         except Exception:  # rule 3, be it read or folded that it cannot be
@@ -118,15 +121,17 @@ def _fold_rows(cluster: Cluster, happenings: Happenings, rows: Sequence[Row]) ->
             time.sleep(PAUSE_SECONDS)
 
 
-def _fold(cluster: Cluster, happenings: Happenings, recorded: Recorded) -> None:
+def fold(cluster: Cluster, happenings: Happenings, recorded: Recorded) -> None:
+    """Afterwards the event is part of both, as far as it can be (rule 3)."""
     if recorded.timestamp != cluster.timestamp:
-        _settle(cluster)
+        settle(cluster)
         cluster.timestamp = recorded.timestamp
     with contextlib.suppress(Exception):  # rule 3
         happenings.evolve(recorded, cluster.fold(recorded), cluster)
 
 
-def _settle(cluster: Cluster) -> None:
+def settle(cluster: Cluster) -> None:
+    """Afterwards the step has ended, as far as it can (rule 3)."""
     with contextlib.suppress(Exception):  # what was passed over before has left this
         cluster.settle()
 
@@ -197,7 +202,7 @@ def part(
 
     `families` has read the log up to there.
     """
-    gathered = _Gathered(log, position)
+    gathered = Gathered(log, position)
     kind, _, name = key.partition("/")
     gathered.take([key])
     if kind == "namespace":
@@ -241,7 +246,7 @@ def recorded(
         return None
     if len(ends) > 1 and ends[1] is not None and ends[1].timestamp == last.timestamp:
         return None
-    gathered = _Gathered(log, position)
+    gathered = Gathered(log, position)
     gathered.take([key, *seen.counts])
     if key.startswith("replicaset/"):
         gathered.take(gathered.owners_of(key))
@@ -276,7 +281,7 @@ class _CountedActual(Actual):
         return past_timelines.tally(known) if known is not None else Tally()
 
 
-class _Gathered:
+class Gathered:
     """The streams that are read, each up to the position."""
 
     def __init__(self, log: EventLog, position: int) -> None:
@@ -297,6 +302,11 @@ class _Gathered:
                 rest = self._log.read_stream(stream, last.version)
                 whole_stream = [*rows, *rest]
             self._streams[stream] = self._decoded(whole_stream)
+
+    def give(self, streams: Mapping[str, Iterable[Row]]) -> None:
+        """The same for streams whose rows are known."""
+        for stream, rows in streams.items():
+            self._streams[stream] = self._decoded(rows)
 
     def take_around(self, streams: Iterable[str]) -> None:
         """The same for streams of which only the wanted state is needed."""
@@ -329,6 +339,12 @@ class _Gathered:
                     pass
         return found
 
+    def events(self) -> list[Recorded]:
+        """All that was taken, in the order of the log."""
+        found = [each for held in self._streams.values() for each in held]
+        found.sort(key=lambda each: each.position)
+        return found
+
     def counted(self) -> Folded:
         """The state without what follows from former pods, which costs the most.
 
@@ -350,19 +366,17 @@ class _Gathered:
     def folded(self) -> Folded:
         """The state and the lines after all that was taken."""
         cluster, happenings = Cluster(), Happenings()
-        events = [each for held in self._streams.values() for each in held]
-        events.sort(key=lambda each: each.position)
-        for index, each in enumerate(events):
+        for index, each in enumerate(self.events()):
             if each.stream in self._around:
                 cluster.desired.evolve(each)
             elif not isinstance(each.event, node.ReportsCounted) or (
                 each is self._streams[each.stream][-1]
             ):
                 cluster.position = each.position - 1
-                _fold(cluster, happenings, each)
+                fold(cluster, happenings, each)
             if not (index + 1) % SLICE_EVENTS:
                 time.sleep(PAUSE_SECONDS)
-        _settle(cluster)
+        settle(cluster)
         cluster.position = self._position
         rows = self._log.read(self._position - 1, 1)
         last = decoded(rows[0]) if rows else None
@@ -373,12 +387,10 @@ class _Gathered:
     def wanted(self, cluster: Cluster, *, told: bool) -> Folded:
         """What was wanted, without what follows from pods; the lines if `told`."""
         happenings = Happenings()
-        events = [each for held in self._streams.values() for each in held]
-        events.sort(key=lambda each: each.position)
-        for index, each in enumerate(events):
+        for index, each in enumerate(self.events()):
             with contextlib.suppress(Exception):  # rule 3
                 cluster.desired.evolve(each)
-                if isinstance(each.event, _LIVES):
+                if isinstance(each.event, LIVES):
                     cluster.rollouts.evolve(each)
                 if told:
                     happenings.evolve(each, None, cluster)
@@ -388,5 +400,5 @@ class _Gathered:
         return Folded(cluster, happenings)
 
 
-_LIVES: Final = deployment.DeploymentCreated | deployment.DeploymentDeleted
+LIVES: Final = deployment.DeploymentCreated | deployment.DeploymentDeleted
 """The events between which a Deployment has conditions."""

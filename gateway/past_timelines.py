@@ -5,8 +5,8 @@ pods, kept so that no pod need be folded again to answer for it.
    if they have changed. A Deployment's counters are those of its ReplicaSets. What an
    object's own events say is not kept: the log has it.
 2. Every end of a step from `begin` to `position` is covered, and nothing else: not the
-   middle of a step, and not what lies before the snapshot that the fold began with.
-   Who asks for that folds pods (past_folding.py).
+   middle of a step (past_steps.py), and not what lies before a snapshot that the fold
+   began with and that had no lines. Who asks for that folds pods (past_folding.py).
 3. An entry is a few numbers: 28 bytes for counts, 16 and 20 for each condition
    for conditions, whose texts are kept once. Beyond `bytes_max` the older half is
    forgotten, and `begin` grows; what is there anyhow, one entry for each object, may
@@ -24,11 +24,14 @@ from typing import Final, NamedTuple
 from domain import node, pod
 from domain.events import Recorded
 from domain.pod import Pod
-from projections.actual import Tally
 from projections.cluster import Cluster
+from projections.snapshot_rows import Line, Lines
 from projections.status import Condition
+from projections.tallies import Tally
 
 BYTES_MAX: Final = 64 * 1024 * 1024
+KEPT_MAX: Final = 16 * 1024 * 1024
+"""What is more is in no snapshot: after a start it is recorded anew."""
 MOVING: Final = frozenset({pod.PodAdopted, pod.PodReleased})
 """The events that give a pod to another owner."""
 
@@ -81,6 +84,17 @@ class _CountsLine:
         first, *rest = self.numbers[index * _COUNTS : (index + 1) * _COUNTS]
         return (first, *rest)  # type: ignore[return-value]  # it is five numbers
 
+    @classmethod
+    def of(cls, kept: Line) -> "_CountsLine":
+        line = cls()
+        line.positions.frombytes(kept.positions)
+        line.numbers.frombytes(kept.numbers)
+        line.last = line.at(line.positions[-1]) if line.positions else _GONE
+        return line
+
+    def kept(self, key: str) -> Line:
+        return Line(key, self.positions.tobytes(), self.numbers.tobytes())
+
     def drop(self, entries: int) -> None:
         del self.positions[:entries]
         del self.numbers[: entries * _COUNTS]
@@ -98,6 +112,19 @@ class _ConditionsLine:
         self.ends = array("I")
         self.times = array("d")
         self.last: tuple[Condition, ...] = ()
+
+    @classmethod
+    def of(cls, kept: Line) -> "_ConditionsLine":
+        line = cls()
+        line.positions.frombytes(kept.positions)
+        line.words.frombytes(kept.numbers)
+        line.ends.frombytes(kept.ends)
+        line.times.frombytes(kept.times)
+        return line
+
+    def kept(self, key: str) -> Line:
+        arrays = self.positions, self.words, self.ends, self.times
+        return Line(key, *(each.tobytes() for each in arrays))
 
     def drop(self, entries: int) -> None:
         cut = self.ends[entries - 1]
@@ -189,6 +216,34 @@ class Timelines:
             self._join(key, held.owner)
         self._deployments.update(desired.deployments)
         self.step_ended(cluster)
+
+    def restore(self, kept: Lines, cluster: Cluster) -> None:
+        """`start`, with what was `kept` at the same position: it is covered too."""
+        self.start(cluster)
+        if self._stopped:
+            return
+        self._members = {key: dict.fromkeys(each) for key, each in kept.members.items()}
+        self._words = list(kept.words)
+        self._numbers = {words: number for number, words in enumerate(kept.words)}
+        self._counts = {each.key: _CountsLine.of(each) for each in kept.counts}
+        self._conditions = {
+            each.key: _ConditionsLine.of(each) for each in kept.conditions
+        }
+        for key, line in self._conditions.items():
+            line.last = self._conditions_at(key, cluster.position)
+        self.begin, self.bytes = kept.begin, self._measured()
+
+    def kept(self) -> Lines | None:
+        """What `restore` takes; None where it is not certain, or too much."""
+        if self._stopped or self.bytes > KEPT_MAX:
+            return None
+        return Lines(
+            begin=self.begin,
+            counts=[line.kept(key) for key, line in self._counts.items()],
+            conditions=[line.kept(key) for key, line in self._conditions.items()],
+            words=list(self._words),
+            members={key: list(held) for key, held in self._members.items()},
+        )
 
     def stop(self) -> None:
         """Rule 4: nothing behind this is covered until the next `start`."""

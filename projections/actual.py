@@ -7,94 +7,23 @@
 3. When a node turns unready its pods turn unready with it (spec 4.6), by that one
    event; the node's next full report says what is true again.
 4. A fold never rejects: see projections/desired.py, rule 1.
+5. A log is mostly pods that come, are bound, are reported, end and are gone. What those
+   five events change is changed alone; all others go by rule 2 in its general form.
 """
+
+import sys
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
-from domain import node, pod, quantities
-from domain.events import IllegalTransition, Recorded
-from domain.node import Node
+from domain import node, pod
+from domain.events import Event, IllegalTransition, Recorded
 from domain.pod import Pod
-from domain.podspec import Taint
 from domain.replicaset import ReplicaSet
 from projections.desired import Desired
 from projections.ranking import Ranking, Spread
-
-
-class Tally:
-    """How many pods a ReplicaSet has, by what they are (spec 3.7).
-
-    `running` counts every pod that is not Failed or Succeeded, terminating ones
-    included: what Recreate waits for (spec 2.10). `members` is every pod that it owns.
-    """
-
-    __slots__ = (
-        "active",
-        "available",
-        "labelled",
-        "members",
-        "ready",
-        "running",
-        "terminating",
-    )
-
-    def __init__(self) -> None:
-        self.members = 0
-        self.active = 0
-        self.ready = 0
-        self.available = 0
-        self.terminating = 0
-        self.running = 0
-        self.labelled = 0
-
-
-class NodeUse:
-    """A node and what is left of it; the view that placement takes of a node."""
-
-    __slots__ = (
-        "allocatable_cpu_milli",
-        "allocatable_memory",
-        "allocatable_pods",
-        "free_cpu_milli",
-        "free_memory",
-        "free_pods",
-        "labels",
-        "name",
-        "node",
-        "pods",
-        "ready",
-        "siblings",
-        "taints",
-        "unschedulable",
-    )
-
-    def __init__(self, state: Node) -> None:
-        self.node = state
-        self.name = state.name
-        self.pods: dict[str, None] = {}
-        self.siblings: dict[str, int] = {}
-        self.allocatable_cpu_milli = self.free_cpu_milli = 0
-        self.allocatable_memory = self.free_memory = 0
-        self.allocatable_pods = self.free_pods = 0
-        self.describe(state)
-
-    def describe(self, state: Node) -> None:
-        """Afterwards this is the node `state`; what its pods take stays taken."""
-        self.node = state
-        self.labels = state.all_labels()
-        self.taints: tuple[Taint, ...] = state.all_taints()
-        self.ready = state.ready
-        self.unschedulable = state.cordoned
-        room = state.info.allocatable
-        cpu = quantities.cpu_milli(room.get("cpu", "0"))
-        memory = quantities.whole(room.get("memory", "0"))
-        pods = quantities.whole(room.get("pods", "110"))
-        self.free_cpu_milli += cpu - self.allocatable_cpu_milli
-        self.free_memory += memory - self.allocatable_memory
-        self.free_pods += pods - self.allocatable_pods
-        self.allocatable_cpu_milli = cpu
-        self.allocatable_memory = memory
-        self.allocatable_pods = pods
+from projections.tallies import NodeUse, Tally
 
 
 class Actual:
@@ -226,7 +155,7 @@ class Actual:
     def evolve(self, recorded: Recorded) -> None:
         """Afterwards the event is part of what was seen (Desired comes first)."""
         if recorded.stream.startswith("pod/"):
-            self._pod(recorded)
+            self.evolve_pod(recorded, self.pods.get(recorded.stream))
         elif recorded.stream.startswith("node/"):
             self._node(recorded)
 
@@ -244,51 +173,111 @@ class Actual:
         counts.available = sum(map(self.is_available, mine))
         counts.labelled = sum(map(self._fully_labelled, mine))
 
-    def _pod(self, recorded: Recorded) -> None:
+    def evolve_pod(self, recorded: Recorded, before: Pod | None) -> Pod | None:
+        """`evolve` for a pod that is `before` now; gives what it is afterwards."""
         key = recorded.stream
-        before = self.pods.get(key)
         try:
             after = pod.evolve(before, recorded)
         except IllegalTransition:
             self.set_aside += 1
-            return
-        kept = self._desired.references
+            return before
+        if before is None:
+            assert after is not None
+            return self._came(key, after)
         if after is None:
-            assert before is not None
-            self._count(before, -1)
-            self._occupy(before, -1)
-            self._index(key, before, None)
-            del self.pods[key]
-            self._rank(before, None)
-            if key in kept.by_object:
-                kept.forget(key)
-            return
-        moved = before is None or _takes(before) != _takes(after)
-        counted = before is None or _counts_as(before) != _counts_as(after)
-        if before is not None:
-            if counted:
-                self._count(before, -1)
-            if moved:
-                self._occupy(before, -1)
-            if key in kept.by_object or isinstance(
-                recorded.event, pod.PodOwnersChanged
-            ):
-                kept.evolve(key, recorded.event, before.owner_uid)
-        else:
-            after = self._with_template_cost(after)
+            self._went(key, before)
+            return None
         self.pods[key] = after
-        if (
-            before is None
-            or before.stage != after.stage
-            or (moved or counted or kept.by_object)
-        ):
+        usual = _USUAL.get(type(recorded.event))
+        if usual is None or after.terminal or self._desired.references.by_object:
+            self._changed(recorded, before, after)
+        else:
+            usual(self, key, before, after)
+        if self._rankings:
+            self._rank(before, after)
+        return after
+
+    def _came(self, key: str, born: Pod) -> Pod:
+        after = self._with_template_cost(born)
+        key = sys.intern(key)  # the one that all indexes have
+        self.pods[key] = after
+        owner = after.owner
+        mine = self._owned.get(owner) if owner else self.loose
+        if mine is None:
+            mine = self._owned[owner] = {}
+        mine[key] = None
+        if owner and after.labels is not None:
+            self.relabelled[key] = None
+        self.waiting[key] = None
+        self._count(after, 1)
+        if self._rankings:
+            self._rank(None, after)
+        return after
+
+    def _went(self, key: str, before: Pod) -> None:
+        self._count(before, -1)
+        self._occupy(before, -1)
+        self._unown(key, before)
+        use = self.nodes.get(before.node)
+        if use is not None:
+            use.pods.pop(key, None)
+        for index in (self.stranded, self.ended, self.relabelled, self.waiting):
+            if index:
+                index.pop(key, None)
+        del self.pods[key]
+        if self._rankings:
+            self._rank(before, None)
+        kept = self._desired.references
+        if key in kept.by_object:
+            kept.forget(key)
+
+    def _bound(self, key: str, _before: Pod, after: Pod) -> None:
+        self.waiting.pop(key, None)
+        use = self.nodes.get(after.node)
+        if use is not None:
+            use.pods[sys.intern(key)] = None
+            self._occupy(after, 1)
+        elif after.node:
+            self.stranded[key] = None
+
+    def _heard(self, _key: str, before: Pod, after: Pod) -> None:
+        if after.stage == pod.TERMINATING or not after.owner:
+            return
+        if before.ready != after.ready or before.ready_seconds != after.ready_seconds:
+            counts = self._tallies[after.owner_uid]
+            self._count_active(counts, before, -1)
+            self._count_active(counts, after, 1)
+
+    def _ending(self, key: str, before: Pod, after: Pod) -> None:
+        if before.stage == pod.TERMINATING:
+            return
+        self.waiting.pop(key, None)
+        if after.owner:
+            counts = self._tallies[after.owner_uid]
+            counts.terminating += 1
+            self._count_active(counts, before, -1)
+            if (use := self.nodes.get(before.node)) is not None:
+                self._join(use, before, -1)
+
+    def _changed(self, recorded: Recorded, before: Pod, after: Pod) -> None:
+        """Rule 2 for any change; `pods` has the pod as it is now."""
+        key, kept = recorded.stream, self._desired.references
+        moved = _takes(before) != _takes(after)
+        counted = _counts_as(before) != _counts_as(after)
+        referred = bool(kept.by_object)
+        if counted:
+            self._count(before, -1)
+        if moved:
+            self._occupy(before, -1)
+        if key in kept.by_object or isinstance(recorded.event, pod.PodOwnersChanged):
+            kept.evolve(key, recorded.event, before.owner_uid)
+        reindexed = moved or counted or referred or kept.by_object
+        if reindexed or before.stage != after.stage:
             self._index(key, before, after)
         if counted:
             self._count(after, 1)
         if moved:
             self._occupy(after, 1)
-        if self._rankings:
-            self._rank(before, after)
 
     def _with_template_cost(self, state: Pod) -> Pod:
         """A pod's annotations are those of its template until it has its own."""
@@ -299,32 +288,35 @@ class Actual:
         return msgspec.structs.replace(state, deletion_cost=cost)
 
     def _count(self, state: Pod, sign: int) -> None:
-        terminal = state.terminal
-        if state.owner:
-            counts = self._tallies.get(state.owner_uid)
-            if counts is None:
-                counts = self._tallies[state.owner_uid] = Tally()
-            counts.members += sign
-            if state.stage == pod.TERMINATING:
-                if not terminal:
-                    counts.terminating += sign
-                    counts.running += sign
-            elif not terminal:
-                counts.running += sign
-                counts.active += sign
-                # What `_fully_labelled` and `is_available` say of an active pod, with
-                # one look at its owner: this is the hottest place of a replay.
-                held = self._desired.replicasets.get(state.owner)
-                if (
-                    held is None
-                    or (state.labels is None and state.template == held.template)
-                    or self._fully_labelled(state)
-                ):
-                    counts.labelled += sign
-                if state.ready:
-                    counts.ready += sign
-                    if held is None or state.ready_seconds >= held.min_ready_seconds:
-                        counts.available += sign
+        if not state.owner:
+            return
+        counts = self._tallies.get(state.owner_uid)
+        if counts is None:
+            counts = self._tallies[state.owner_uid] = Tally()
+        counts.members += sign
+        if state.terminal:
+            return
+        counts.running += sign
+        if state.stage == pod.TERMINATING:
+            counts.terminating += sign
+        else:
+            self._count_active(counts, state, sign)
+
+    def _count_active(self, counts: Tally, state: Pod, sign: int) -> None:
+        """By what `_fully_labelled` and `is_available` say, with one look at the owner:
+        this is the hottest place of a replay."""
+        counts.active += sign
+        held = self._desired.replicasets.get(state.owner)
+        if (
+            held is None
+            or (state.labels is None and state.template == held.template)
+            or self._fully_labelled(state)
+        ):
+            counts.labelled += sign
+        if state.ready:
+            counts.ready += sign
+            if held is None or state.ready_seconds >= held.min_ready_seconds:
+                counts.available += sign
 
     def _occupy(self, state: Pod, sign: int) -> None:
         held = self.nodes.get(state.node)
@@ -335,13 +327,18 @@ class Actual:
         held.free_memory -= sign * needs.memory
         held.free_pods -= sign
         if state.owner and state.stage != pod.TERMINATING:
-            count = held.siblings.get(state.owner, 0) + sign
-            if count:
-                held.siblings[state.owner] = count
-            else:
-                del held.siblings[state.owner]
-            if (spread := self._spreads.get(state.owner)) is not None:
-                spread.add(state.node, sign)
+            self._join(held, state, sign)
+
+    def _join(self, use: NodeUse, state: Pod, sign: int) -> None:
+        """The node has an active pod of its ReplicaSet more, or one less."""
+        owner, siblings = state.owner, use.siblings
+        count = siblings.get(owner, 0) + sign
+        if count:
+            siblings[owner] = count
+        else:
+            del siblings[owner]
+        if self._spreads and (spread := self._spreads.get(owner)) is not None:
+            spread.add(use.name, sign)
 
     def _rank(self, before: Pod | None, after: Pod | None) -> None:
         """Afterwards the orders that are kept are those of `pods` again."""
@@ -363,40 +360,32 @@ class Actual:
         wanted = self._desired.templates[owner.template].labels
         return wanted.items() <= self.labels_of(state).items()
 
-    def _index(self, key: str, before: Pod | None, after: Pod | None) -> None:
-        was_owner = before.owner if before is not None else None
-        owner = after.owner if after is not None else None
-        if was_owner != owner:
-            if before is not None:
-                self._unown(key, before)
-            if owner is not None:
-                mine = self._owned.setdefault(owner, {}) if owner else self.loose
-                mine[key] = None
-        was_node = before.node if before is not None else ""
-        now_node = after.node if after is not None else ""
-        if was_node != now_node:
-            if was_node:
+    def _index(self, key: str, before: Pod, after: Pod) -> None:
+        if before.owner != after.owner:
+            self._unown(key, before)
+            owner = after.owner
+            mine = self._owned.setdefault(owner, {}) if owner else self.loose
+            mine[key] = None
+        if before.node != after.node:
+            if before.node:
                 self.stranded.pop(key, None)
-                if was_node in self.nodes:
-                    self.nodes[was_node].pods.pop(key, None)
-            if now_node:
-                if now_node in self.nodes:
-                    self.nodes[now_node].pods[key] = None
+                if before.node in self.nodes:
+                    self.nodes[before.node].pods.pop(key, None)
+            if after.node:
+                if after.node in self.nodes:
+                    self.nodes[after.node].pods[key] = None
                 else:
                     self.stranded[key] = None
-        if after is not None and after.terminal:
+        if after.terminal:
             self.ended[key] = None
         else:
             self.ended.pop(key, None)
-        if (
-            after is not None
-            and after.owner
-            and (after.labels is not None or key in self._desired.references.by_object)
-        ):
+        named = key in self._desired.references.by_object
+        if after.owner and (after.labels is not None or named):
             self.relabelled[key] = None
         else:
             self.relabelled.pop(key, None)
-        if after is not None and after.stage == pod.PENDING:
+        if after.stage == pod.PENDING:
             self.waiting.setdefault(key)
         else:
             self.waiting.pop(key, None)
@@ -493,3 +482,13 @@ def _takes(state: Pod) -> tuple[object, ...]:
         state.stage == pod.TERMINATING,
         state.terminal,
     )
+
+
+_USUAL: Final[dict[type[Event], Callable[[Actual, str, Pod, Pod], None]]] = {
+    pod.PodScheduled: Actual._bound,
+    pod.PodReported: Actual._heard,
+    pod.PodBecameAvailable: Actual._heard,
+    pod.PodTerminationRequested: Actual._ending,
+}
+"""What these events of a pod change (rule 5): neither owner, labels nor template, and
+nothing that is asked of a pod whose containers have ended for good."""

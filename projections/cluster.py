@@ -78,15 +78,19 @@ class Cluster:
 
     def _fold_pod(self, recorded: Recorded) -> Pod | None:
         """Most of a log is pods' events: they touch nothing that is not theirs."""
-        key, pods = recorded.stream, self.actual.pods
-        before = pods.get(key)
-        of_template = type(recorded.event) in _OF_TEMPLATES
+        before = self.actual.pods.get(recorded.stream)
+        of_template = type(recorded.event) in _OF_TEMPLATES and self.desired.concerns(
+            recorded.event
+        )
         if of_template:
             self.desired.evolve(recorded)
-        self.actual.evolve(recorded)
-        after = pods.get(key)
-        owner = after.owner if after is not None else ""
-        self.rollouts.touch(owner or (before.owner if before is not None else ""))
+        after = self.actual.evolve_pod(recorded, before)
+        if after is not None and after.owner:
+            self.rollouts.touch(after.owner)
+            if after.restarts and before is not None and after.seen != before.seen:
+                self.rollouts.crashed(before, after)
+        elif before is not None and before.owner:
+            self.rollouts.touch(before.owner)
         if of_template:
             self.desired.let_go(recorded)
         return before

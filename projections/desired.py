@@ -23,7 +23,7 @@ from domain import (
     validation,
 )
 from domain.deployment import Deployment
-from domain.events import IllegalTransition, Recorded
+from domain.events import Event, IllegalTransition, Recorded
 from domain.metadata import ObjectMeta
 from domain.objects import PodManifest
 from domain.replicaset import ReplicaSet
@@ -126,6 +126,10 @@ class Desired:
         """The selector of `held` matches these labels."""
         return labels.matches(held.selector, pod_labels)
 
+    def brings_template(self, pod_key: str) -> bool:
+        """The pod runs by a template of its own: a user named it, or changed it."""
+        return pod_key in self._named_pods
+
     # --- the fold -------------------------------------------------------------------
 
     def evolve(self, recorded: Recorded) -> None:
@@ -144,6 +148,11 @@ class Desired:
                 self.last_versions[recorded.stream] = recorded.version
             elif isinstance(recorded.event, node.NodeRegistered):
                 self.last_versions.pop(recorded.stream, None)
+
+    def concerns(self, event: Event) -> bool:
+        """A pod's event changes what is kept of pods that a user named: it brings a
+        template, or there are such pods, of which it may end one."""
+        return bool(self._named_pods) or pod.template_in(event) is not None
 
     def _pod(self, recorded: Recorded) -> None:
         """Pods that a user named keep their own template, and their name may return.

@@ -77,8 +77,10 @@ def line(
     about: tuple[str, str, str, str],
     source: str,
     type_: Type = "Normal",
+    index: int = 0,
 ) -> Happening:
-    """The one line of an event about an object: (kind, namespace, name, uid)."""
+    """A line about an object: (kind, namespace, name, uid); `index` is its place among
+    those of the event."""
     kind, namespace, name, uid = about
     return Happening(
         type=type_,
@@ -90,7 +92,7 @@ def line(
         source=source,
         at=recorded.timestamp,
         position=recorded.position,
-        number=_number(recorded, 0),
+        number=_number(recorded, index),
         uid=uid,
     )
 

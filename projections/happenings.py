@@ -13,12 +13,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from domain import deployment, events, names, node, pod, replicaset
+from domain import autoscaler, deployment, events, names, node, pod, replicaset
 from domain.events import Event, Recorded
 from domain.plans import node_health
 from domain.plans import tolerations as pod_tolerations
 from domain.pod import Pod
-from projections import happening
+from projections import happening, happenings_autoscalers
 from projections.cluster import Cluster
 from projections.happening import Happening as Happening
 from projections.happening import Type
@@ -440,6 +440,8 @@ _LINES: Final[dict[type[Event], Handler]] = {
     pod.PodUnschedulable: _pod_scheduling,
     pod.PodReported: _pod_reported,
     pod.PodTerminationRequested: _pod_terminating,
+    autoscaler.AutoscalerRescaled: happenings_autoscalers.rescaled,
+    autoscaler.AutoscalerConditionsChanged: happenings_autoscalers.changed,
     node.NodeRegistered: _node_registered,
     node.NodeBecameReady: _node_ready,
     node.NodeBecameUnready: _node_unready,

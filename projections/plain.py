@@ -19,6 +19,7 @@ EVENTS: Final[frozenset[type[Event]]] = frozenset(
         plain.ObjectReplaced,
         plain.ObjectDeletionRequested,
         plain.ObjectDeleted,
+        *plain.OF_AUTOSCALERS,
     }
 )
 
@@ -85,7 +86,7 @@ class Plain:
         if before is None:
             self._keys_beside(after)[key] = None
             self.last_versions.pop(key, None)
-        elif after.stage == plain.DELETING:
+        elif after.stage == plain.DELETING and after.kind == plain.NAMESPACE:
             self.terminating[key] = None
 
     def _keys_beside(self, held: PlainObject) -> dict[str, None]:

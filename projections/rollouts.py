@@ -17,10 +17,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from domain import deployment, replicaset, template_changes
+from domain import analysis_run, deployment, replicaset, template_changes
 from domain.deployment import Deployment
 from domain.events import Recorded
 from domain.plans import rollout as plan
+from domain.pod import Pod
 from projections import status
 from projections.actual import Actual
 from projections.desired import Desired
@@ -56,6 +57,7 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     completed: bool = False
     command: str = ""
     """The id of the command that asked for it."""
+    failed: bool = False  # its analysis has, maybe after it was complete
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +80,7 @@ class Rollout:
         "_by_replicaset",
         "_indexed",
         "conditions",
+        "crashes",
         "request",
         "revisions",
         "status",
@@ -90,6 +93,8 @@ class Rollout:
         self.conditions: tuple[Condition, ...] = ()
         self.revisions: list[Revision] = []
         self.status = DeploymentStatus()
+        self.crashes = 0
+        """How often containers of the present revision's pods were started again."""
         self._by_replicaset: dict[str, list[int]] = {}
         self._indexed = 0
 
@@ -154,6 +159,18 @@ class Rollouts:
     def touch_deployment(self, key: str) -> None:
         """A ReplicaSet left this Deployment, and its pods with it."""
         self._touched[key] = None
+
+    def crashed(self, before: Pod, held: Pod) -> None:
+        """Containers of the pod may have been started again."""
+        times = analysis_run.crashes(held.seen) - analysis_run.crashes(before.seen)
+        owner = self._desired.owner_of(held.owner)
+        rollout = self.by_key.get(owner.key) if owner is not None else None
+        if rollout is None or not rollout.revisions:
+            return
+        last, name = rollout.revisions[-1], held.owner.rpartition("/")[2]
+        # The ReplicaSet may have run before: what it did then is another story.
+        if last.replicaset == name and held.created_at >= last.started_at:
+            rollout.crashes += max(0, times)
 
     def settle(self, now: float) -> None:
         """Rule 3: afterwards the conditions are those of the counts."""
@@ -298,6 +315,13 @@ class Rollouts:
                     value="False",
                 )
                 _end(rollout, event.revision, "stalled", now)
+            case analysis_run.RolloutStepReached() | analysis_run.RolloutPromoted():
+                # The deadline did not run while a step waited, and starts anew.
+                text = "{} is progressing."
+                self._progressing(owner, rollout, "ReplicaSetUpdated", text, now, True)
+            case analysis_run.AnalysisEnded(verdict="fail"):
+                last = rollout.revisions.pop()
+                rollout.revisions.append(msgspec.structs.replace(last, failed=True))
             case deployment.DeploymentPaused() | deployment.DeploymentResumed():
                 self._pause(owner, rollout, now)
             case deployment.DeploymentAnnotated():
@@ -366,6 +390,9 @@ class Rollouts:
         held = self._desired.replicasets[key]
         request = rollout.request
         last = rollout.revisions[-1] if rollout.revisions else None
+        rollout.crashes = 0
+        if last is not None and last.failed and request.rolled_back_to:
+            rollout.revisions[-1] = msgspec.structs.replace(last, result="rolled back")
         if last is not None and last.result in ("progressing", "stalled", "pending"):
             undone = bool(request.rolled_back_to)
             _end(rollout, last.revision, "rolled back" if undone else "superseded", now)

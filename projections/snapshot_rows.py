@@ -28,6 +28,7 @@ class RolloutRow(msgspec.Struct, frozen=True, array_like=True):
     conditions: tuple[Condition, ...]
     revisions: list[Revision]
     status: DeploymentStatus
+    crashes: int
 
 
 class Wanted(msgspec.Struct, frozen=True, array_like=True):
@@ -67,3 +68,23 @@ class Seen(msgspec.Struct, frozen=True, array_like=True):
     tallies: dict[str, tuple[int, ...]]
     former_incarnations: dict[str, int]
     set_aside: int
+
+
+class Line(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a reader has seen of one object, as the bytes of arrays."""
+
+    key: str
+    positions: bytes
+    numbers: bytes
+    ends: bytes = b""
+    times: bytes = b""
+
+
+class Lines(msgspec.Struct, frozen=True, array_like=True):
+    """What a reader has seen of all Deployments and ReplicaSets since `begin`."""
+
+    begin: int
+    counts: list[Line]
+    conditions: list[Line]
+    words: list[tuple[tuple[str, str, str, str], ...]]
+    members: dict[str, list[str]]

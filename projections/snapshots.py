@@ -12,6 +12,7 @@
 
 import hashlib
 import itertools
+import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
@@ -25,13 +26,13 @@ from domain.plain import PlainObject
 from domain.pod import Pod
 from domain.replicaset import ReplicaSet
 from projections import code_digest, snapshot_rows
-from projections.actual import NodeUse, Tally
 from projections.cluster import Cluster
 from projections.desired import TemplateFacts
 from projections.happening import Happening
 from projections.happenings import Happenings
 from projections.managed import ManagedFields
 from projections.rollouts import Rollout
+from projections.tallies import NodeUse, Tally
 
 NAME: Final = "cluster"
 """What these snapshots are called in a store."""
@@ -47,6 +48,7 @@ _NODES: Final = 50
 """The same for nodes, each with its pods."""
 _LEVEL: Final = 1
 """Of zlib: the fastest still makes a snapshot five to ten times smaller."""
+_POD_SETS: Final = ("waiting", "loose", "stranded", "ended", "relabelled")
 
 
 class Damaged(ValueError):
@@ -91,6 +93,7 @@ class Cut(NamedTuple):
     happenings: list[Happening]
     unreadable: list[Unreadable]
     managed: list[tuple[str, bytes]]
+    lines: snapshot_rows.Lines | None
 
 
 def version() -> int:
@@ -106,19 +109,13 @@ def cut(
     happenings: Happenings | None = None,
     set_aside: Iterable[Unreadable] = (),
     managed: ManagedFields | None = None,
+    lines: snapshot_rows.Lines | None = None,
 ) -> Cut:
     """The cluster as it is now, to be encoded later; it costs some copies of indexes.
 
-    The other arguments are what a reader keeps beside it: see `decode_rest`.
+    The others are what a reader keeps beside it: see `decode_rest`, `decode_lines`.
     """
     desired, actual, rolled = cluster.desired, cluster.actual, cluster.rollouts
-    sets = (
-        actual.waiting,
-        actual.loose,
-        actual.stranded,
-        actual.ended,
-        actual.relabelled,
-    )
     return Cut(
         header=Header(
             code_digest.code(), cluster.uid, cluster.position, cluster.timestamp
@@ -144,6 +141,7 @@ def cut(
                 held.conditions,
                 held.revisions.copy(),
                 held.status,
+                held.crashes,
             )
             for key, held in rolled.by_key.items()
         ],
@@ -155,7 +153,7 @@ def cut(
             set_aside=cluster.plain.set_aside,
             index={kind: _lists(held) for kind, held in cluster.plain._index.items()},
         ),
-        pod_sets=tuple(list(each) for each in sets),
+        pod_sets=tuple(list(getattr(actual, name)) for name in _POD_SETS),
         owned=_lists(actual._owned),
         tallies={
             uid: tuple(getattr(held, slot) for slot in Tally.__slots__)
@@ -166,6 +164,7 @@ def cut(
         happenings=list(happenings) if happenings is not None else [],
         unreadable=list(set_aside),
         managed=list(managed.items()) if managed is not None else [],
+        lines=lines,
     )
 
 
@@ -241,6 +240,8 @@ def frames(made: Cut) -> Iterator[bytes]:
     yield _frame(b"U", made.unreadable)
     for chunk in _chunks(made.managed):
         yield _frame(b"M", chunk)
+    if made.lines is not None:
+        yield _frame(b"V", made.lines)
 
 
 def whole(parts: Iterable[bytes]) -> bytes:
@@ -322,6 +323,12 @@ def decode_rest(data: bytes) -> Rest:
     return Rest(happenings, unreadable, ManagedFields(managed))
 
 
+def decode_lines(data: bytes) -> snapshot_rows.Lines | None:
+    """The timelines that a reader kept, if they were not too many; see `decode`."""
+    header(data)
+    return next((value for _, value in _parts(data, b"V")), None)
+
+
 class _Work:
     """A cluster that is being put together."""
 
@@ -330,7 +337,6 @@ class _Work:
         self.keys: list[str] = []
         """The keys of the pods, by their numbers."""
         self.owners: list[str] = []
-        self.shared: dict[str, str] = {}
 
     def pods_at(self, numbers: list[int]) -> dict[str, None]:
         """An index of pods, in order."""
@@ -366,22 +372,22 @@ def _put_templates(work: _Work, found: list[tuple[int, TemplateFacts]]) -> None:
 
 
 def _put_pods(work: _Work, found: list[Pod]) -> None:
-    """What many pods have in common is kept once."""
-    share, put = work.shared.setdefault, msgspec.structs.force_setattr
+    """What many pods have in common is kept once, as the fold keeps it."""
+    intern, put = sys.intern, msgspec.structs.force_setattr
     pods, keys = work.cluster.actual.pods, work.keys
     for held in found:
-        for name in _COMMON:
-            value = getattr(held, name)
-            if value:
-                put(held, name, share(value, value))
+        put(held, "namespace", intern(held.namespace))
+        put(held, "stage", intern(held.stage))
+        put(held, "owner", intern(held.owner))
+        put(held, "owner_uid", intern(held.owner_uid))
+        put(held, "node", intern(held.node))
         key = held.key
         keys.append(key)
         pods[key] = held
 
 
 def _put_owners(work: _Work, found: list[str]) -> None:
-    share = work.shared.setdefault
-    work.owners = [share(key, key) for key in found]
+    work.owners = [sys.intern(key) for key in found]
 
 
 def _put_nodes(work: _Work, found: list[snapshot_rows.NodeRow]) -> None:
@@ -408,7 +414,7 @@ def _put_seen(work: _Work, found: snapshot_rows.Seen) -> None:
         work.owners[owner]: work.pods_at(numbers) for owner, numbers in found.owned
     }
     for uid, numbers in found.tallies.items():
-        counts = actual._tallies[work.shared.get(uid, uid)] = Tally()
+        counts = actual._tallies[sys.intern(uid)] = Tally()
         for slot, number in zip(Tally.__slots__, numbers, strict=True):
             setattr(counts, slot, number)
 
@@ -417,7 +423,7 @@ def _put_rollouts(work: _Work, found: list[snapshot_rows.RolloutRow]) -> None:
     for row in found:
         held = Rollout(row.uid, row.request)
         held.conditions, held.revisions = row.conditions, row.revisions
-        held.status = row.status
+        held.status, held.crashes = row.status, row.crashes
         work.cluster.rollouts.by_key[row.key] = held
 
 
@@ -453,8 +459,6 @@ def _index(found: dict[str, list[str]]) -> dict[str, dict[str, None]]:
     return {key: dict.fromkeys(held) for key, held in found.items()}
 
 
-_COMMON: Final = ("namespace", "stage", "owner", "owner_uid", "node")
-"""The fields of a pod whose value many pods share."""
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODERS: Final[dict[bytes, msgspec.msgpack.Decoder[Any]]] = {
     kind: msgspec.msgpack.Decoder(held)
@@ -474,6 +478,7 @@ _DECODERS: Final[dict[bytes, msgspec.msgpack.Decoder[Any]]] = {
         (b"H", list[Happening]),
         (b"U", list[Unreadable]),
         (b"M", list[tuple[str, bytes]]),
+        (b"V", snapshot_rows.Lines),
     )
 }
 _PUT: Final[dict[bytes, Callable[[_Work, Any], None]]] = {

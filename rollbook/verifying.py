@@ -25,7 +25,7 @@ from domain.seals import Seal, Stored
 from rollbook.folding import Folding, leading
 from rollbook.verdicts import Check, Report
 
-ENDS: Final = (events.TIMER, events.SYSTEM)
+ENDS: Final = (events.TIMER, events.SYSTEM, events.MONITOR)
 _ENDS_PREFIXES: Final = ("user/", "node/")
 _POSITION: Final = operator.itemgetter(0)
 

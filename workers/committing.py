@@ -11,6 +11,21 @@ from workers.outbox import Step
 from workers.sealing import Sealer
 
 
+def rows_of(outcome: Step) -> tuple[list[Row], list[Tracking]]:
+    """What the store keeps of a step: its events, and what it has heard from whom."""
+    rows = [
+        Row(
+            recorded.position,
+            recorded.stream,
+            recorded.version,
+            recorded.event.TOPIC,
+            catalogue.encode(recorded),
+        )
+        for recorded in outcome.events
+    ]
+    return rows, [Tracking(*item) for item in outcome.tracking.items()]
+
+
 class Committer:
     """Writes the steps of the one writer; used by one thread, save for `tip`."""
 
@@ -37,17 +52,7 @@ class Committer:
 
         Raises `Conflict` or `Permanent` where another writer has appended.
         """
-        rows = [
-            Row(
-                recorded.position,
-                recorded.stream,
-                recorded.version,
-                recorded.event.TOPIC,
-                catalogue.encode(recorded),
-            )
-            for recorded in outcome.events
-        ]
-        tracking = [Tracking(*item) for item in outcome.tracking.items()]
+        rows, tracking = rows_of(outcome)
         sealer = self.start()
         made = sealer.seals_for(rows)
         try:

@@ -3,6 +3,7 @@
 import pytest
 
 from domain import catalogue
+from projections import snapshots
 from projections.cluster import Cluster
 from tests.properties.log_checkers import compare
 from tests.properties.scripts import SCRIPTS, Script
@@ -46,3 +47,19 @@ def test_what_is_stored_is_what_was_recorded() -> None:
         sim = script()
         for row, recorded in zip(sim.log, sim.events, strict=True):
             assert catalogue.decode(*row) == recorded
+
+
+def test_words_that_many_pods_share_are_one_object() -> None:
+    """A pod costs memory for what is its own: namespace, owner and node are shared, by
+    the fold as well as by what a snapshot is decoded to, and so is its key."""
+    going = folded(SCRIPTS[0]())
+    for cluster in (going, snapshots.decode(snapshots.encode(going))):
+        pods = cluster.actual.pods
+        assert len(pods) > 2
+        for name in ("namespace", "owner", "owner_uid", "node"):
+            words = [getattr(held, name) for held in pods.values()]
+            assert len(set(map(id, words))) == len(set(words)), name
+        keys = {id(key) for key in pods}
+        listed = {id(key) for use in cluster.actual.node_list for key in use.pods}
+        assert listed
+        assert listed <= keys

@@ -14,14 +14,13 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from adapters.eventlog import Row, Tracking
 from adapters.memory_log import MemoryLog, MemoryStore
-from domain import catalogue, command, protocol, times
+from domain import command, protocol, times
 from domain.events import Event, Recorded
 from projections.cluster import Cluster
 from tests.support.simulated_node import SimNode
 from tests.support.watching import WatchedState, Watcher
-from workers import loading
+from workers import committing, loading
 from workers.decisions import Target
 from workers.intake import CommandInput, Founding, Input, ReportInput, SyncInput
 from workers.outbox import Step
@@ -179,7 +178,7 @@ class SimCluster:
             watcher.after_step(self, done)
 
     def _append(self, done: Step) -> None:
-        self._log.append(*rows_of(done))
+        self._log.append(*committing.rows_of(done))
 
     def _say(self, done: Step, *, half: bool = False) -> None:
         """In the order of workers/control.py; only the first half if `half`."""
@@ -399,21 +398,6 @@ class SimCluster:
     def of(self, kind: type[Event], since: int = 0) -> list[Recorded]:
         """The events of a kind after position `since`."""
         return [each for each in self.events[since:] if isinstance(each.event, kind)]
-
-
-def rows_of(done: Step) -> tuple[list[Row], list[Tracking]]:
-    """What a step commits, as workers/control.py hands it to the store."""
-    rows = [
-        Row(
-            recorded.position,
-            recorded.stream,
-            recorded.version,
-            recorded.event.TOPIC,
-            catalogue.encode(recorded),
-        )
-        for recorded in done.events
-    ]
-    return rows, [Tracking(*item) for item in done.tracking.items()]
 
 
 def _is_bookkeeping(recorded: Recorded) -> bool:
