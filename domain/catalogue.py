@@ -17,7 +17,17 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from domain import command, deployment, node, plain, pod, replicaset, times
+from domain import (
+    analysis_run,
+    autoscaler,
+    command,
+    deployment,
+    node,
+    plain,
+    pod,
+    replicaset,
+    times,
+)
 from domain.errors import Permanent
 from domain.events import Event, Recorded
 
@@ -43,6 +53,7 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     deployment.RevisionTagged,
     deployment.RevisionUntagged,
     deployment.HashCollided,
+    *analysis_run.EVENTS,
     replicaset.ReplicaSetCreated,
     replicaset.ReplicaSetScaled,
     replicaset.ReplicaSetRevised,
@@ -88,6 +99,8 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     plain.ObjectReplaced,
     plain.ObjectDeletionRequested,
     plain.ObjectDeleted,
+    autoscaler.AutoscalerRescaled,
+    autoscaler.AutoscalerConditionsChanged,
 )
 
 UPCASTS: Final[dict[type[Event], Callable[[Event], Event]]] = {}
@@ -159,7 +172,7 @@ def decode(
             f"{error}"
         ) from error
     event: Event = stored.event
-    while (upcast := UPCASTS.get(type(event))) is not None:
+    while UPCASTS and (upcast := UPCASTS.get(type(event))) is not None:
         event = upcast(event)
     return Recorded(
         position,

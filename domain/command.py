@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from domain import deployment, node, plain, pod, replicaset
+from domain import analysis_run, deployment, node, plain, pod, pod_sessions, replicaset
 from domain.events import Event
 from domain.protocol import NO_MANAGED_FIELDS, Answer
 
@@ -40,6 +40,8 @@ Command = (
     | deployment.ResumeDeployment
     | deployment.RestartDeployment
     | deployment.RollbackDeployment
+    | analysis_run.PromoteRollout
+    | analysis_run.AbortRollout
     | deployment.TagRevision
     | deployment.DeleteDeployment
     | replicaset.CreateReplicaSet
@@ -52,6 +54,8 @@ Command = (
     | pod.ReplacePod
     | pod.DeletePod
     | pod.EvictPod
+    | pod_sessions.ExecPod
+    | pod_sessions.AttachPod
     | node.CordonNode
     | node.UncordonNode
     | node.TaintNode
@@ -76,6 +80,8 @@ VERBS: Final[dict[tuple[str, str], type[Command]]] = {
     ("deployment", "resume"): deployment.ResumeDeployment,
     ("deployment", "restart"): deployment.RestartDeployment,
     ("deployment", "undo"): deployment.RollbackDeployment,
+    ("deployment", "promote"): analysis_run.PromoteRollout,
+    ("deployment", "abort"): analysis_run.AbortRollout,
     ("deployment", "tag"): deployment.TagRevision,
     ("deployment", "delete"): deployment.DeleteDeployment,
     ("deployment", "label"): LabelObject,
@@ -92,6 +98,8 @@ VERBS: Final[dict[tuple[str, str], type[Command]]] = {
     ("pod", "replace"): pod.ReplacePod,
     ("pod", "delete"): pod.DeletePod,
     ("pod", "evict"): pod.EvictPod,
+    ("pod", "exec"): pod_sessions.ExecPod,
+    ("pod", "attach"): pod_sessions.AttachPod,
     ("pod", "label"): LabelObject,
     ("pod", "annotate"): AnnotateObject,
     ("node", "cordon"): node.CordonNode,

@@ -15,7 +15,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from domain import objects, podspec
+from domain import analysis_run, objects, podspec
+from domain.analysis_run import Run
 from domain.events import Event, Recorded, next_stage
 
 CHANGE_CAUSE: Final = "kubernetes.io/change-cause"
@@ -131,6 +132,7 @@ class DeploymentCreated(Event, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     change_cause: str = ""
+    generate_name: str = ""
 
 
 class DeploymentTemplateChanged(Event, frozen=True, kw_only=True):
@@ -151,13 +153,15 @@ class DeploymentRolledBack(Event, frozen=True, kw_only=True):
 
 
 class DeploymentRollbackDeclined(Event, frozen=True, kw_only=True):
-    """The rollback that an annotation asked for was not carried out (spec 2.15)."""
+    """A rollback that an annotation asks for was not carried out (spec 2.15)."""
 
     TOPIC = "deployment.rollback-declined.v1"
     reason: Literal[
         "DeploymentRollbackRevisionNotFound", "DeploymentRollbackTemplateUnchanged"
     ]
     message: str
+    revision: int = 0
+    """The revision that should have been left; 0 where an annotation asked."""
 
 
 class DeploymentScaled(Event, frozen=True, kw_only=True):
@@ -282,6 +286,7 @@ _STAYS: Final[tuple[type[Event], ...]] = (
     RevisionTagged,
     RevisionUntagged,
     HashCollided,
+    *analysis_run.EVENTS,
 )
 
 TRANSITIONS: Final[dict[str, dict[type[Event], str]]] = {
@@ -331,6 +336,9 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When its foreground deletion was asked for; 0 while it was not."""
     tags: dict[str, int] = {}
     """The names that users gave to revisions."""
+    generate_name: str = ""
+    run: Run = Run()
+    """The rollout of its template, as far as that is not Kubernetes'."""
 
     @property
     def key(self) -> str:
@@ -386,6 +394,7 @@ def evolve(deployment: Deployment | None, recorded: Recorded) -> Deployment | No
         stage=stage,
         version=recorded.version,
         position=recorded.position,
+        run=_run(deployment.run, recorded),
         **change,
     )
 
@@ -405,7 +414,29 @@ def _created(recorded: Recorded, event: DeploymentCreated, stage: str) -> Deploy
         spec=event.spec,
         labels=event.labels,
         annotations=event.annotations,
+        generate_name=event.generate_name,
     )
+
+
+def _run(run: Run, recorded: Recorded) -> Run:
+    replace, event, now = msgspec.structs.replace, recorded.event, recorded.timestamp
+    match event:
+        case DeploymentTemplateChanged():
+            return Run()
+        case DeploymentRolledBack():
+            return Run(rolled_back=True)
+        case DeploymentRollbackDeclined():
+            return replace(run, gave_up=run.gave_up or event.revision > 0)
+        case DeploymentResumed():
+            return analysis_run.resumed(run, now)
+        case RevisionStarted():
+            return analysis_run.started(run, event.revision, now)
+        case RolloutCompleted():
+            return replace(run, done=True)
+        case RolloutStalled():
+            return replace(run, stalled=True)
+        case _:
+            return analysis_run.evolve(run, recorded)
 
 
 def _raises_generation(event: Event) -> bool:
@@ -459,6 +490,8 @@ def _change(deployment: Deployment, event: Event) -> dict[str, object]:
         case RolloutCompleted() | RolloutStalled() | DeploymentDeletionRequested():
             return {}
         case DeploymentRollbackDeclined():
+            return {}
+        case _ if isinstance(event, analysis_run.EVENTS):
             return {}
         case _:
             raise AssertionError(f"{type(event).__name__} is in the table, not here")

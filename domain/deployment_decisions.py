@@ -13,8 +13,9 @@ from typing import Final, assert_never
 
 import msgspec
 
-from domain import deployment as d
 from domain import (
+    analysis_decisions,
+    analysis_run,
     fields,
     manifest_decisions,
     objects,
@@ -24,6 +25,7 @@ from domain import (
     times,
     validation,
 )
+from domain import deployment as d
 from domain.deployment import Deployment
 from domain.errors import (
     FieldError,
@@ -53,6 +55,8 @@ Command = (
     | d.ResumeDeployment
     | d.RestartDeployment
     | d.RollbackDeployment
+    | analysis_run.PromoteRollout
+    | analysis_run.AbortRollout
     | d.TagRevision
     | d.DeleteDeployment
 )
@@ -63,10 +67,12 @@ def decide(
     command: Command,
     asked: Asked,
     revisions: Mapping[int, podspec.PodTemplateSpec],
+    fallback: int = 0,
 ) -> list[Event]:
     """The events that carry `command` out; `[]` when it is so already.
 
-    `revisions` are the templates that can be gone back to, without the hash label.
+    `revisions` are the templates that can be gone back to, without the hash label;
+    `fallback` is the last of them that was complete, 0 for none.
     Raises `Rejected` with Kubernetes' reason and text.
     """
     if isinstance(command, d.CreateDeployment):
@@ -97,6 +103,11 @@ def decide(
             return _pause(state, pause=isinstance(command, d.PauseDeployment))
         case d.RollbackDeployment():
             return _roll_back(state, command, asked, revisions)
+        case analysis_run.PromoteRollout():
+            return analysis_decisions.promote(state, command)
+        case analysis_run.AbortRollout():
+            cause = asked.cause
+            return analysis_decisions.abort(state, revisions, fallback, cause)
         case d.TagRevision():
             return _tag(state, command, revisions)
         case d.DeleteDeployment():
@@ -145,6 +156,7 @@ def _create(manifest: objects.DeploymentManifest, asked: Asked) -> list[Event]:
         labels=meta.labels,
         annotations=meta.annotations,
         change_cause=asked.cause or meta.annotations.get(d.CHANGE_CAUSE, ""),
+        generate_name=meta.generate_name,
     )
     return [created, d.DeploymentPaused()] if manifest.spec.paused else [created]
 

@@ -46,12 +46,14 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
 
 
 # Actors that are not people or nodes: the reconcilers and the clock.
+AUTOSCALER: Final = "controller/autoscaler"
 DEPLOYMENT_CONTROLLER: Final = "controller/deployment"
 REPLICASET_CONTROLLER: Final = "controller/replicaset"
 NAMESPACE_CONTROLLER: Final = "controller/namespace"
 NODE_CONTROLLER: Final = "controller/node"
 POD_COLLECTOR: Final = "controller/pod-garbage"
 SCHEDULER: Final = "scheduler"
+MONITOR: Final = "monitor"
 TIMER: Final = "timer"
 SYSTEM: Final = "system"
 

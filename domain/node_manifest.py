@@ -47,6 +47,7 @@ def replace(state: node.Node, command: node.ReplaceNode, asked: Asked) -> list[E
     if meta.resource_version and meta.resource_version != str(state.position):
         raise conflict(RESOURCE, asked.name)
     errors = validation.metadata_errors(meta)
+    errors += validation.no_finalizers(meta)
     if errors:
         raise invalid("Node", asked.name, errors)
     events: list[Event] = []

@@ -1,12 +1,14 @@
-"""Plain objects: what is kept, versioned and shown, and runs nothing by itself.
+"""Plain objects: what is kept, versioned and shown, and needs no more than that.
 
 1. ConfigMaps, Secrets, ServiceAccounts, Leases, HorizontalPodAutoscalers and
-   namespaces are one struct and four events; the stream says of which kind.
+   namespaces are one struct and four events; the stream says of which kind. What an
+   autoscaler does are events of its own (domain/autoscaler.py) in the same stream.
 2. `content` is the object's JSON beside `apiVersion`, `kind` and `metadata`, as its
    manifest struct (domain/plain_manifests.py) writes it.
 3. `ObjectReplaced` holds only what has changed: a label costs no copy of the content.
-4. A namespace goes in two steps: asked for, and gone once nothing is in it. Every
-   other plain object goes at once.
+4. An object with finalizers goes in two steps: asked for, and gone once the last of
+   them is taken away. So does a namespace, which goes once nothing is in it, too.
+   Every other plain object goes at once.
 5. The namespaces of `FIRST_NAMESPACES` are there from the first event of the log on
    (projections/plain.py); of them nothing is recorded until something changes them.
 6. The values of Secrets are in the log as they are: who may read the log reads them.
@@ -16,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from domain import names, owners
+from domain import autoscaler, names, owners
 from domain.events import Event, Recorded, next_stage
 
 Content = dict[str, object]
@@ -85,6 +87,8 @@ class ObjectCreated(Event, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     owner_references: owners.References = ()
+    generate_name: str = ""
+    finalizers: tuple[str, ...] = ()
 
 
 class ObjectReplaced(Event, frozen=True, kw_only=True):
@@ -95,10 +99,12 @@ class ObjectReplaced(Event, frozen=True, kw_only=True):
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     owner_references: owners.References | None = None
+    finalizers: tuple[str, ...] | None = None
 
 
 class ObjectDeletionRequested(Event, frozen=True, kw_only=True):
-    """The namespace takes nothing new, and goes when nothing is left in it."""
+    """It goes when its last finalizer does. A namespace takes nothing new, and goes
+    when nothing is left in it, too."""
 
     TOPIC = "object.deletion-requested.v1"
 
@@ -112,6 +118,12 @@ class ObjectDeleted(Event, frozen=True, kw_only=True):
 
 # --- state and transition table ---------------------------------------------------
 
+OF_AUTOSCALERS: Final[tuple[type[Event], ...]] = (
+    autoscaler.AutoscalerRescaled,
+    autoscaler.AutoscalerConditionsChanged,
+)
+"""The events of domain/autoscaler.py, which stand in its object's stream."""
+
 ABSENT: Final = "absent"
 PRESENT: Final = "present"
 DELETING: Final = "deleting"
@@ -119,6 +131,7 @@ DELETING: Final = "deleting"
 TRANSITIONS: Final[dict[str, dict[type[Event], str]]] = {
     ABSENT: {ObjectCreated: PRESENT},
     PRESENT: {
+        **dict.fromkeys(OF_AUTOSCALERS, PRESENT),
         ObjectReplaced: PRESENT,
         ObjectDeletionRequested: DELETING,
         ObjectDeleted: ABSENT,
@@ -147,6 +160,10 @@ class PlainObject(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     annotations: dict[str, str] = {}
     owner_references: owners.References = ()
     deletion_at: float = 0.0
+    generate_name: str = ""
+    finalizers: tuple[str, ...] = ()
+    scaling: autoscaler.Progress | None = None
+    """What became of an autoscaler; None before its first decision, and of others."""
 
     @property
     def key(self) -> str:
@@ -201,6 +218,8 @@ def evolve(held: PlainObject | None, recorded: Recorded) -> PlainObject | None:
             labels=event.labels,
             annotations=event.annotations,
             owner_references=event.owner_references,
+            generate_name=event.generate_name,
+            finalizers=event.finalizers,
         )
     if stage == ABSENT:
         return None
@@ -209,12 +228,15 @@ def evolve(held: PlainObject | None, recorded: Recorded) -> PlainObject | None:
         stage=stage,
         version=recorded.version,
         position=recorded.position,
-        **_change(recorded),
+        **_change(held, recorded),
     )
 
 
-def _change(recorded: Recorded) -> dict[str, object]:
+def _change(held: PlainObject, recorded: Recorded) -> dict[str, object]:
     event = recorded.event
+    if isinstance(event, OF_AUTOSCALERS):
+        progress = held.scaling or autoscaler.Progress(asked=held.position)
+        return {"scaling": autoscaler.evolve(progress, recorded)}
     if isinstance(event, ObjectDeletionRequested):
         return {"deletion_at": recorded.timestamp}
     assert isinstance(event, ObjectReplaced), "the table has no other"
@@ -223,5 +245,16 @@ def _change(recorded: Recorded) -> dict[str, object]:
         "labels": event.labels,
         "annotations": event.annotations,
         "owner_references": event.owner_references,
+        "finalizers": event.finalizers,
+        "scaling": _asked_anew(held.scaling, recorded.position),
     }
     return {field: value for field, value in said.items() if value is not None}
+
+
+def _asked_anew(
+    scaling: autoscaler.Progress | None, position: int
+) -> autoscaler.Progress | None:
+    """What an autoscaler does from now on, it does because of this change."""
+    if scaling is None:
+        return None
+    return msgspec.structs.replace(scaling, asked=position)

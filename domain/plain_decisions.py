@@ -5,14 +5,17 @@
 2. A namespace is not deleted but asked to go: what is in it goes first
    (workers/namespaces.py). Those that are always there stay.
 3. In a namespace that is on its way out nothing new is created.
+4. An object with finalizers is asked to go as well. While it is on its way it gets no
+   new ones, and taking away the last one is its end (spec 1.2).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, assert_never
 
 import msgspec
 
 from domain import (
+    fields,
     manifest_decisions,
     objects,
     plain,
@@ -110,7 +113,13 @@ def manifest_of(state: PlainObject) -> PlainManifest:
             )
         ),
     }
-    return msgspec.convert(raw, plain_manifests.BY_KIND[state.kind])
+    found: PlainManifest = msgspec.convert(raw, plain_manifests.BY_KIND[state.kind])
+    meta = msgspec.structs.replace(
+        found.metadata,
+        generate_name=state.generate_name,
+        finalizers=state.finalizers,
+    )
+    return msgspec.structs.replace(found, metadata=meta)
 
 
 def _decoded(kind: str, raw: Mapping[str, object], asked: Asked) -> PlainManifest:
@@ -132,8 +141,15 @@ def _create(kind: str, manifest: PlainManifest, asked: Asked) -> list[Event]:
             labels=meta.labels,
             annotations=meta.annotations,
             owner_references=meta.owner_references,
+            generate_name=meta.generate_name,
+            finalizers=unique(meta.finalizers),
         )
     ]
+
+
+def unique(finalizers: Sequence[str]) -> tuple[str, ...]:
+    """Each finalizer once, in its order: they are a set."""
+    return tuple(dict.fromkeys(finalizers))
 
 
 def content_of(manifest: PlainManifest) -> plain.Content:
@@ -160,16 +176,22 @@ def _change_to(state: PlainObject, manifest: PlainManifest) -> list[Event]:
     if broken:
         raise invalid(plain.KINDS[state.kind][1], state.name, broken)
     meta, content = manifest.metadata, content_of(manifest)
+    finalizers = unique(meta.finalizers)
+    leaving = state.stage == plain.DELETING
+    new = [each for each in finalizers if each not in state.finalizers]
+    if leaving and new:
+        raise invalid(plain.KINDS[state.kind][1], state.name, [_no_new(new)])
     annotations, references = meta.annotations, meta.owner_references
     told = manifest_decisions.annotations_differ(state.annotations, annotations)
-    same = (content, meta.labels, references) == (
+    same = (content, meta.labels, references, finalizers) == (
         state.content,
         state.labels,
         state.owner_references,
+        state.finalizers,
     )
     if same and not told:
         return []
-    return [
+    events: list[Event] = [
         plain.ObjectReplaced(
             content=content if content != state.content else None,
             labels=meta.labels if meta.labels != state.labels else None,
@@ -177,13 +199,27 @@ def _change_to(state: PlainObject, manifest: PlainManifest) -> list[Event]:
             owner_references=(
                 references if references != state.owner_references else None
             ),
+            finalizers=finalizers if finalizers != state.finalizers else None,
         )
     ]
+    if leaving and not finalizers and state.kind != plain.NAMESPACE:
+        events.append(plain.ObjectDeleted(why="its last finalizer was taken away"))
+    return events
+
+
+def _no_new(finalizers: Sequence[str]) -> FieldError:
+    """Kubernetes' refusal of finalizers for what is on its way out (rule 4)."""
+    listed = ", ".join(f'"{each}"' for each in finalizers)
+    return fields.forbidden(
+        "metadata.finalizers",
+        "no new finalizers can be added if the object is being deleted, found new "
+        f"finalizers []string{{{listed}}}",
+    )
 
 
 def _delete(state: PlainObject) -> list[Event]:
-    """Asked for again, a namespace goes on going (rule 2)."""
-    if state.kind != plain.NAMESPACE:
+    """Asked for again, what is on its way goes on going (rules 2 and 4)."""
+    if state.kind != plain.NAMESPACE and not state.finalizers:
         return [plain.ObjectDeleted(why="a user deleted it")]
     if state.name in plain.FIRST_NAMESPACES:
         raise Rejected(

@@ -2,7 +2,8 @@
 
 1. The rules of domain/objects.py hold: what was written is kept, an absent pointer is
    `None`, and unknown fields are refused by the decoder.
-2. A HorizontalPodAutoscaler is autoscaling/v2. It is stored and shown only.
+2. A HorizontalPodAutoscaler is autoscaling/v2; domain/plans/autoscale.py carries it
+   out.
 """
 
 from typing import Final

@@ -13,7 +13,9 @@
    projections/references.py keeps those.
 """
 
-from typing import Final
+import sys
+from collections.abc import Callable
+from typing import Any, Final
 
 import msgspec
 
@@ -222,7 +224,7 @@ TRANSITIONS: Final[dict[str, dict[type[Event], str]]] = {
 }
 
 
-class Pod(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Pod(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A pod as the log tells it; `labels` and `annotations` are None while they are
     those of its template."""
 
@@ -335,17 +337,21 @@ def evolve(pod: Pod | None, recorded: Recorded) -> Pod | None:
     stage = next_stage(TRANSITIONS, pod.stage, type(event))
     if stage == ABSENT:
         return None
-    change = _change(pod, recorded)
-    change["stage"] = stage
-    change["version"] = recorded.version
-    change["position"] = recorded.position
-    return _replace(pod, **change)
+    if (frequent := _FREQUENT.get(type(event))) is not None:
+        return frequent(pod, recorded, event, stage)
+    return _replace(
+        pod,
+        stage=stage,
+        version=recorded.version,
+        position=recorded.position,
+        **_change(recorded),
+    )
 
 
 def _created(recorded: Recorded, event: PodCreated, stage: str) -> Pod:
     _, namespace, name = recorded.stream.split("/", 2)
     return Pod(
-        namespace=namespace,
+        namespace=sys.intern(namespace),
         name=name,
         uid=event.uid,
         stage=stage,
@@ -353,33 +359,21 @@ def _created(recorded: Recorded, event: PodCreated, stage: str) -> Pod:
         version=recorded.version,
         position=recorded.position,
         template=event.template or recorded.position,
-        owner=event.owner,
-        owner_uid=event.owner_uid,
+        owner=sys.intern(event.owner),
+        owner_uid=sys.intern(event.owner_uid),
         labels=event.labels,
         annotations=event.annotations,
-        deletion_cost=deletion_cost(event.annotations),
+        deletion_cost=deletion_cost(event.annotations) if event.annotations else 0,
     )
 
 
-def _change(pod: Pod, recorded: Recorded) -> dict[str, object]:
-    event, now = recorded.event, recorded.timestamp
+def _change(recorded: Recorded) -> dict[str, object]:
+    event = recorded.event
     match event:
-        case PodReported():
-            return _reported(pod, event.seen, now)
-        case PodScheduled():
-            return {"node": event.node, "scheduled_at": now, "unschedulable": ""}
         case PodUnschedulable():
             return {"unschedulable": event.message}
         case PodBecameAvailable():
             return {"ready_seconds": event.seconds}
-        case PodTerminationRequested():
-            first = pod.deletion_at or now
-            return {
-                "deletion_at": first,
-                "grace": now + event.grace - first,
-                "termination": event.why,
-                "disrupted": pod.disrupted or event.reason == BY_TAINT,
-            }
         case PodFailed():
             return {
                 "phase": "Failed",
@@ -417,21 +411,64 @@ def _runs(seen: PodObservation | None) -> int:
     )  # fmt: skip
 
 
-def _reported(pod: Pod, seen: PodObservation, now: float) -> dict[str, object]:
+def _scheduled(pod: Pod, recorded: Recorded, event: PodScheduled, stage: str) -> Pod:
+    return _replace(
+        pod,
+        stage=stage,
+        version=recorded.version,
+        position=recorded.position,
+        node=sys.intern(event.node),
+        scheduled_at=recorded.timestamp,
+        unschedulable="",
+    )
+
+
+def _reported(pod: Pod, recorded: Recorded, event: PodReported, stage: str) -> Pod:
+    seen = event.seen
     phase = pod.phase if pod.terminal else seen.phase
     ready = seen.ready and phase == "Running"
     restarts = 0
     for container in seen.containers:
         if container.restarts > restarts:
             restarts = container.restarts
-    change: dict[str, object] = {
-        "phase": phase,
-        "seen": seen,
-        "ready": ready,
-        "restarts": restarts,
-    }
+    ready_at, ready_seconds = pod.ready_at, pod.ready_seconds
     # A restart between two reports is a flip that nobody saw (spec 8.2, mistake 27).
     if ready != pod.ready or (ready and _runs(seen) > _runs(pod.seen)):
-        change["ready_at"] = now
-        change["ready_seconds"] = 0
-    return change
+        ready_at, ready_seconds = recorded.timestamp, 0
+    return _replace(
+        pod,
+        stage=stage,
+        version=recorded.version,
+        position=recorded.position,
+        phase=phase,
+        seen=seen,
+        ready=ready,
+        ready_at=ready_at,
+        ready_seconds=ready_seconds,
+        restarts=restarts,
+    )
+
+
+def _ending(
+    pod: Pod, recorded: Recorded, event: PodTerminationRequested, stage: str
+) -> Pod:
+    now = recorded.timestamp
+    first = pod.deletion_at or now
+    return _replace(
+        pod,
+        stage=stage,
+        version=recorded.version,
+        position=recorded.position,
+        deletion_at=first,
+        grace=now + event.grace - first,
+        termination=event.why,
+        disrupted=pod.disrupted or event.reason == BY_TAINT,
+    )
+
+
+_FREQUENT: Final[dict[type[Event], Callable[[Pod, Recorded, Any, str], Pod]]] = {
+    PodScheduled: _scheduled,
+    PodReported: _reported,
+    PodTerminationRequested: _ending,
+}
+"""Most of a log: these build the pod at once, the others by way of `_change`."""

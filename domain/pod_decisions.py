@@ -113,7 +113,11 @@ def _owned(
 
 def _own(manifest: objects.PodManifest) -> podspec.PodTemplateSpec:
     meta = manifest.metadata
-    kept = type(meta)(labels=meta.labels, annotations=meta.annotations)
+    kept = type(meta)(
+        generate_name=meta.generate_name,
+        labels=meta.labels,
+        annotations=meta.annotations,
+    )
     return podspec.PodTemplateSpec(metadata=kept, spec=manifest.spec)
 
 
@@ -163,10 +167,11 @@ def manifest_of(
     if state.node:
         spec = msgspec.structs.replace(spec, node_name=state.node)
     meta = live.metadata
+    named = manifest_decisions.metadata_of(
+        state.namespace, state.name, meta.labels, meta.annotations, references
+    )
     return objects.PodManifest(
-        metadata=manifest_decisions.metadata_of(
-            state.namespace, state.name, meta.labels, meta.annotations, references
-        ),
+        metadata=msgspec.structs.replace(named, generate_name=meta.generate_name),
         spec=spec,
     )
 
@@ -181,7 +186,11 @@ def _change_to(
     old, new = current.metadata, manifest.metadata
     events: list[Event] = []
     if manifest.spec != current.spec:
-        meta = type(old)(labels=old.labels, annotations=old.annotations)
+        meta = type(old)(
+            generate_name=old.generate_name,
+            labels=old.labels,
+            annotations=old.annotations,
+        )
         own = podspec.PodTemplateSpec(metadata=meta, spec=manifest.spec)
         events.append(pod.PodConfigured(own=own))
     if new.labels != old.labels:

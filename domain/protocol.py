@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from domain import podspec
+from domain import pod_values, podspec
 from domain.errors import FieldError
 
 PodPhase = Literal["Pending", "Running", "Succeeded", "Failed"]
@@ -121,12 +121,41 @@ class NodeInfo(Message, frozen=True, kw_only=True):
     taints: tuple[podspec.Taint, ...] = ()
 
 
+class ContainerUsage(
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True
+):
+    """`[name, cpu, memory]`: what a container used, billionths of a core on average
+    over the window and bytes at its end. What is no finite number is null."""
+
+    name: str
+    cpu: float | None = None
+    memory: float | None = None
+
+
+class PodUsage(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
+    """`[namespace, name, uid, containers]`: what the running containers of a pod used;
+    a container that has only been seen once makes its pod wait for the next time."""
+
+    namespace: str
+    name: str
+    uid: str
+    containers: tuple[ContainerUsage, ...]
+
+
+class Usage(Message, frozen=True, kw_only=True):
+    """What pods of a node used in the `window` seconds before the report was sent."""
+
+    window: float
+    pods: tuple[PodUsage, ...]
+
+
 class Report(Message, frozen=True, kw_only=True):
     """`rollbook.report.<node>`: what changed since the last confirmed report.
 
     `position` is how far the node has followed its assignments. With `full`, `pods` is
     every pod on the node that it was told of up to there: one that is missing is gone.
-    A report without pods is a heartbeat.
+    A report without pods is a heartbeat. `usage` comes along now and then; it is never
+    repeated or confirmed, and makes no events.
     """
 
     incarnation: int
@@ -135,6 +164,7 @@ class Report(Message, frozen=True, kw_only=True):
     full: bool = False
     pods: tuple[PodStatus, ...] = ()
     node: NodeInfo | None = None
+    usage: Usage | None = None
 
 
 class SyncRequest(Message, frozen=True, kw_only=True):
@@ -146,6 +176,19 @@ class SyncRequest(Message, frozen=True, kw_only=True):
 
     boot_id: str
     node: NodeInfo
+
+
+class ValuesRequest(Message, frozen=True, kw_only=True):
+    """`rollbook.values.<node>`: asks for a ConfigMap or Secret of a pod's namespace.
+
+    Answered only if that very pod is bound to the node and names the object.
+    """
+
+    namespace: str
+    pod: str
+    uid: str
+    kind: pod_values.Kind
+    name: str
 
 
 # --- control → kubelet ------------------------------------------------------------
@@ -193,6 +236,26 @@ class Assignment(Message, frozen=True, kw_only=True):
     resync: bool = False
 
 
+class Grant(Message, frozen=True, kw_only=True):
+    """`rollbook.node.<node>.grant`: `user` may open the session `id` with a container.
+
+    `id` is that of the command which asked for it, and `position` where that stands in
+    the log: control says this once it is there, and a node opens no session without
+    it. Without a `command` the session is attached to what the container runs.
+    """
+
+    id: str
+    user: str
+    namespace: str
+    name: str
+    uid: str
+    container: str
+    position: int
+    command: tuple[str, ...] = ()
+    stdin: bool = False
+    tty: bool = False
+
+
 class SyncReply(Message, frozen=True, kw_only=True):
     """The answer to a sync: all pods bound to the node that are not gone.
 
@@ -207,6 +270,21 @@ class SyncReply(Message, frozen=True, kw_only=True):
     error: str = ""
 
 
+class ValuesReply(Message, frozen=True, kw_only=True):
+    """What the object holds: texts as they are, the values of `binary` in base64.
+
+    With an `error` the question was not answered; it may be asked again.
+    """
+
+    found: bool = False
+    data: dict[str, str] = {}
+    binary: dict[str, str] = {}
+    error: str = ""
+
+    def __repr__(self) -> str:
+        return f"ValuesReply(found={self.found})"  # secrets are not for logs
+
+
 class Pulse(Message, frozen=True, kw_only=True):
     """`rollbook.committed`: everything up to `position` is on disk.
 
@@ -218,7 +296,77 @@ class Pulse(Message, frozen=True, kw_only=True):
     counters: dict[str, int] = {}
 
 
+# --- monitor → control ------------------------------------------------------------
+
+
+class Measurement(Message, frozen=True, kw_only=True):
+    """`rollbook.measurement.<namespace>.<deployment>`: one number of one check.
+
+    It answers one `queries.Wanted`: `uid`, `revision`, `round` and `check` are its, and
+    `number` is its `taken` + 1, so that one which comes twice, late or from a second
+    monitor is recognised. Exactly one of `value` (finite) and `error` (why there is no
+    number: it counts as inconclusive) is given. `at` is the monitor's clock.
+    """
+
+    uid: str
+    revision: int
+    round: int
+    check: str
+    number: int
+    value: float | None = None
+    error: str = ""
+    at: float = 0.0
+
+
+class NodeUsage(Message, frozen=True, kw_only=True):
+    """What pods of `node` used in the `window` seconds before `at` (the writer's
+    clock); every figure has been checked."""
+
+    node: str
+    at: float
+    window: float
+    pods: tuple[PodUsage, ...]
+
+
+class AutoscalerReading(Message, frozen=True, kw_only=True):
+    """What the autoscaler `key` of that `uid` measured last, at `at`.
+
+    `metrics` is the JSON list `status.currentMetrics`; null where it measured nothing.
+    """
+
+    key: str
+    uid: str
+    at: float
+    current: int
+    desired: int
+    metrics: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class Live(Message, frozen=True, kw_only=True):
+    """`rollbook.live`: what is true now and never in the log."""
+
+    usage: tuple[NodeUsage, ...] = ()
+    autoscalers: tuple[AutoscalerReading, ...] = ()
+
+
 # --- users ↔ control --------------------------------------------------------------
+
+
+class MetricMessage(Message, frozen=True, kw_only=True):
+    """`rollbook.metric.<user>.<namespace>.<metric>`: one value of a metric.
+
+    `value` is a number or a quantity. It is one of the pod `pod`, one of the object
+    `object` (`kind/name`, as in `ingress/main`), or, where neither is given, an
+    external one. `at` (seconds since the epoch, now by default) and `window` say of
+    when it is.
+    """
+
+    value: str | int | float
+    pod: str = ""
+    object: str = ""
+    labels: dict[str, str] = {}
+    at: float = 0.0
+    window: float = 0.0
 
 
 NO_MANAGED_FIELDS: Final = msgspec.Raw(b"[]")

@@ -12,6 +12,8 @@ from typing import Final, Literal
 import msgspec
 
 from domain.protocol import Answer, Message
+from domain.wanted import Target as Target
+from domain.wanted import Wanted as Wanted
 
 Kind = Literal[
     "deployment",
@@ -328,7 +330,19 @@ class DiffQuery(Query, frozen=True, kw_only=True):
 
     before: Moment
     after: Moment
-    kind: Literal["", "deployment", "replicaset", "pod", "node"] = ""
+    kind: Literal[
+        "",
+        "deployment",
+        "replicaset",
+        "pod",
+        "node",
+        "configmap",
+        "secret",
+        "serviceaccount",
+        "lease",
+        "namespace",
+        "horizontalpodautoscaler",
+    ] = ""
     namespace: str = ""
     name: str = ""
     limit: int = 500
@@ -386,6 +400,67 @@ class DigestAnswer(Message, frozen=True, kw_only=True):
     position: int = 0
     digest: str = ""
     code: str = ""
+    error: QueryError | None = None
+
+
+class WantedQuery(Query, frozen=True, kw_only=True):
+    """`wanted`: what `rollbook monitor` is to measure now, of all Deployments."""
+
+
+class WantedAnswer(Message, frozen=True, kw_only=True):
+    """One for each check whose round is not over, by Deployment and check."""
+
+    position: int = 0
+    wanted: tuple[Wanted, ...] = ()
+    error: QueryError | None = None
+
+
+class UsageQuery(Query, frozen=True, kw_only=True):
+    """`usage`: what pods or nodes use now, of those that a selector picks.
+
+    `namespace` "" is all of them, `name` one object. `at` is not for this question:
+    nobody keeps what was used.
+    """
+
+    kind: Literal["pod", "node"] = "pod"
+    namespace: str = ""
+    name: str = ""
+    selector: str = ""
+    limit: int = 2_000
+    continue_: str = ""
+
+
+class UsageOfContainer(Message, frozen=True, kw_only=True):
+    """CPU in billionths of a core, on average over the window; memory in bytes."""
+
+    name: str
+    cpu: int
+    memory: int
+
+
+class UsageRow(Message, frozen=True, kw_only=True):
+    """What one pod (or node: the pods on it together, without `containers`) used in
+    the `window` seconds before `at`."""
+
+    namespace: str
+    name: str
+    at: float
+    window: float
+    cpu: int
+    memory: int
+    containers: tuple[UsageOfContainer, ...] = ()
+
+
+class UsageAnswer(Message, frozen=True, kw_only=True):
+    """The rows by namespace and name; objects of which nothing is known yet have none.
+
+    `total` is how many objects were asked about.
+    """
+
+    position: int = 0
+    rows: tuple[UsageRow, ...] = ()
+    total: int = 0
+    continue_: str = ""
     error: QueryError | None = None
 
 

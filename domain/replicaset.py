@@ -79,6 +79,7 @@ class ReplicaSetCreated(Event, frozen=True, kw_only=True):
     revision: int = 0
     desired: int | None = None
     maximum: int | None = None
+    generate_name: str = ""
 
 
 class ReplicaSetScaled(Event, frozen=True, kw_only=True):
@@ -246,6 +247,7 @@ class ReplicaSet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     generation_cause: int = 0
     deletion_at: float = 0.0
     """When its foreground deletion was asked for; 0 while it was not."""
+    generate_name: str = ""
 
     @property
     def key(self) -> str:
@@ -313,6 +315,7 @@ def _created(recorded: Recorded, event: ReplicaSetCreated, stage: str) -> Replic
         revision=event.revision,
         desired=event.desired,
         maximum=event.maximum,
+        generate_name=event.generate_name,
     )
 
 

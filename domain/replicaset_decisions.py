@@ -124,6 +124,7 @@ def _create(
             revision=_number(meta.annotations, _REVISION) or 0,
             desired=_number(meta.annotations, _DESIRED),
             maximum=_number(meta.annotations, _MAXIMUM),
+            generate_name=meta.generate_name,
         ),
         *_owned(standing, meta.owner_references, asked),
     ]

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from domain import fields, labels, objects, syntax
+from domain import analysis, fields, labels, objects, syntax
 from domain.affinity_validation import requirement_errors
 from domain.errors import FieldError
 from domain.labels import LabelSelector, LabelSelectorRequirement
@@ -31,6 +31,8 @@ from domain.podspec import PodTemplateSpec
 
 ANNOTATIONS_BYTES_MAX: Final = 256 * 1024
 STRATEGIES: Final = ("Recreate", "RollingUpdate")
+_OF_DELETIONS: Final = ("foregroundDeletion", "orphan")
+"""Finalizers that a deletion shows, and that clients send back with what they read."""
 
 
 class _InternalRolling(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
@@ -49,13 +51,16 @@ def deployment_errors(manifest: DeploymentManifest) -> list[FieldError]:
     """Every rule that a new Deployment breaks, in Kubernetes' order; [] if none."""
     spec = objects.default_deployment(manifest).spec
     errors = metadata_errors(manifest.metadata)
+    errors += no_finalizers(manifest.metadata)
     errors += fields.not_negative("spec.replicas", spec.replicas)
     errors += _selected_template_errors(spec.selector, spec.template)
     errors += _strategy_errors(spec.strategy)
     errors += fields.not_negative("spec.minReadySeconds", spec.min_ready_seconds)
     limit = spec.revision_history_limit
     errors += fields.not_negative("spec.revisionHistoryLimit", limit)
-    return errors + _deadline_errors(spec)
+    errors += _deadline_errors(spec)
+    annotations = manifest.metadata.annotations
+    return errors + analysis.errors(annotations, strategy=spec.strategy.type)
 
 
 def deployment_update_errors(
@@ -70,6 +75,7 @@ def replicaset_errors(manifest: ReplicaSetManifest) -> list[FieldError]:
     """Every rule that a new ReplicaSet breaks, in Kubernetes' order; [] if none."""
     spec = objects.default_replicaset(manifest).spec
     errors = metadata_errors(manifest.metadata)
+    errors += no_finalizers(manifest.metadata)
     errors += fields.not_negative("spec.replicas", spec.replicas)
     errors += fields.not_negative("spec.minReadySeconds", spec.min_ready_seconds)
     return errors + _selected_template_errors(spec.selector, spec.template)
@@ -87,6 +93,7 @@ def pod_errors(manifest: PodManifest) -> list[FieldError]:
     """Every rule that a new Pod breaks; stricter about images than a template is."""
     spec = objects.default_pod(manifest).spec
     errors = metadata_errors(manifest.metadata)
+    errors += no_finalizers(manifest.metadata)
     errors += pod_spec_errors(spec, "spec")
     for kind, containers in (
         ("containers", spec.containers),
@@ -170,6 +177,19 @@ def metadata_errors(metadata: ObjectMeta) -> list[FieldError]:
         said = syntax.qualified_name(finalizer)
         errors += fields.each_invalid("metadata.finalizers", finalizer, said)
     return errors
+
+
+def no_finalizers(metadata: ObjectMeta) -> list[FieldError]:
+    """A kind whose objects can be held back by nothing but a foreground deletion."""
+    return [
+        fields.forbidden(
+            "metadata.finalizers",
+            f'leave "{each}" out: only ConfigMaps, Secrets, ServiceAccounts, Leases, '
+            "HorizontalPodAutoscalers and namespaces wait for finalizers",
+        )
+        for each in metadata.finalizers
+        if each not in _OF_DELETIONS
+    ]
 
 
 def selector_errors(selector: LabelSelector, path: str) -> list[FieldError]:

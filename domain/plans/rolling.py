@@ -5,7 +5,9 @@
    counting the new ones that are not available yet. Their unavailable pods go first:
    those cost no availability, so a broken revision in between never blocks (B1).
 3. Then old ones lose available pods, as many as are available beyond the least (B2).
-4. The oldest ReplicaSet always goes first. No pod is chosen here: that is
+4. A step of a progressive rollout holds the new one at most at its fraction, the old
+   ones together at least at theirs. It is one more bound, and never moves the others.
+5. The oldest ReplicaSet always goes first. No pod is chosen here: that is
    `domain.plans.replicas`.
 """
 
@@ -34,12 +36,13 @@ def new_size(
     size = new.replicas if new is not None else 0
     if size >= wish.replicas:
         return wish.replicas
-    return fenceposts.new_replicas(
+    grown = fenceposts.new_replicas(
         wanted=wish.replicas,
         new=size,
         total=size + sum(each.replicas for each in old),
         surge=wish.fenceposts.surge,
     )
+    return grown if wish.hold is None else max(size, min(grown, wish.hold.new))
 
 
 def shrink_old(
@@ -51,6 +54,7 @@ def shrink_old(
         return ()
     total = new.replicas + sum(each.replicas for each in active)
     spare = total - _available_min(wish) - (new.replicas - new.available)
+    spare = min(spare, _above_hold(wish, [each.replicas for each in active]))
     if spare <= 0:
         return ()
     unhealthy = remove_unavailable(wish, active, spare)
@@ -97,7 +101,7 @@ def remove_available(
     `sizes` are those of `active` after step B1. ReplicaSets of size 0 do not count
     towards `available`: what they still have is on its way out.
     """
-    budget = available - _available_min(wish)
+    budget = min(available - _available_min(wish), _above_hold(wish, sizes))
     writes: list[ScaleReplicaSet] = []
     for each, size in zip(active, sizes, strict=True):
         lost = min(size, budget)
@@ -109,6 +113,11 @@ def remove_available(
         )
         writes.append(msgspec.structs.replace(write, before=size))
     return tuple(writes)
+
+
+def _above_hold(wish: Scaling, sizes: Sequence[int]) -> int:
+    """How many old pods a step lets go; all of them where nothing is held."""
+    return sum(sizes) - (wish.hold.old if wish.hold is not None else 0)
 
 
 def _available_min(wish: Scaling) -> int:

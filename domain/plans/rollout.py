@@ -21,6 +21,7 @@ from typing import Final, Literal
 import msgspec
 
 from domain.plans import fenceposts, history, rolling, scaling
+from domain.plans.progressive import Hold
 from domain.plans.scaling import ScaleReplicaSet as ScaleReplicaSet
 
 NO_DEADLINE: Final = 2**31 - 1
@@ -131,6 +132,7 @@ class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
     annotations: dict[str, str] = {}
     status_replicas: int = 0
     progressing: Progressing | None = None
+    hold: Hold | None = None  # what a step keeps to; None without steps
     recorded: Counts | None = None
     """The counts of the last sync, by which progress is seen (spec 2.12).
 
@@ -207,21 +209,19 @@ def plan(
     if deployment.deleting:
         return RolloutPlan(direction="deleting")
     new, old = split(replica_sets)
-    room = _fenceposts(deployment)
     wish = scaling.Scaling(
         replicas=deployment.replicas,
         strategy=deployment.strategy,
-        fenceposts=room,
+        fenceposts=_fenceposts(deployment),
         status_replicas=deployment.status_replicas,
         old_running=_old_pods_running(old),
+        hold=deployment.hold,
     )
     found = _bookkeeping(deployment, new, old, now)
     if deployment.paused:
-        writes = scaling.plan(wish, new, old)
+        writes, limit = scaling.plan(wish, new, old), deployment.revision_history_limit
         # What was just resized is still seen with its former size: clean up later.
-        spent = (
-            () if writes else history.expired(old, deployment.revision_history_limit)
-        )
+        spent = () if writes else history.expired(old, limit)
         return _replace(found, scale=writes, delete=spent, direction="paused")
     if scaling.is_scaling_event(deployment.replicas, replica_sets):
         writes = scaling.plan(wish, new, old)

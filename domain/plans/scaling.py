@@ -23,6 +23,7 @@ import msgspec
 
 from domain.plans import fenceposts
 from domain.plans.fenceposts import Fenceposts
+from domain.plans.progressive import Hold
 
 
 class ReplicaSetView(Protocol):
@@ -67,6 +68,8 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
     """The Deployment's status.replicas: what a missing annotation falls back to."""
     old_running: bool
     """Pods of an old ReplicaSet exist that are not terminal (spec 2.10)."""
+    hold: Hold | None = None
+    """What a step of a progressive rollout keeps to; None without steps."""
 
 
 class ScaleReplicaSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +105,8 @@ def plan(
     active = [each for each in everything if each.replicas > 0]
     if len(active) <= 1:
         return _whole(wish, new, active, old)
+    if wish.hold is not None:
+        return _held(wish, wish.hold, new, active)
     if new is not None and is_saturated(wish.replicas, new):
         return tuple(
             scale(wish, each, 0, "the new ReplicaSet has all pods already")
@@ -201,6 +206,34 @@ def _in_proportion(
         for write, each in zip(writes, order, strict=True)
         if write.before != write.after or _is_stale(write, each)
     )
+
+
+def _held(
+    wish: Scaling,
+    hold: Hold,
+    new: ReplicaSetView | None,
+    active: list[ReplicaSetView],
+) -> tuple[ScaleReplicaSet, ...]:
+    """In proportion, but for the new one: it has no more than its fraction of the new
+    size, and the old ones keep or get what that leaves. Only a resize writes here."""
+    if not is_scaling_event(wish.replicas, active):
+        return ()
+    writes = {write.key: write for write in _in_proportion(wish, active)}
+    mine = writes.get(new.key) if new is not None else None
+    if mine is None or len(writes) == 1:
+        return tuple(writes.values())
+    grows = mine.after > mine.before
+    excess = mine.after - max(hold.new, mine.before if grows else 0)
+    others = [write for write in writes.values() if write is not mine]
+    for write in sorted(others, key=lambda write: write.after, reverse=True):
+        # What shrinks does not grow others: those pods would have to start first.
+        more = max(0, excess if grows else min(excess, write.before - write.after))
+        excess -= more
+        after = write.after + more
+        writes[write.key] = msgspec.structs.replace(write, after=after)
+        after = writes[mine.key].after - more
+        writes[mine.key] = msgspec.structs.replace(mine, after=after)
+    return tuple(writes.values())
 
 
 def _is_stale(write: ScaleReplicaSet, replica_set: ReplicaSetView) -> bool:

@@ -97,6 +97,60 @@ def test_defaults_are_filled_in(
     assert create(kind, **content).content == kept
 
 
+HELD = {"generateName": "on", "finalizers": ["example.com/a", "example.com/b"]}
+
+
+def test_a_finalizer_and_a_generate_name_are_kept() -> None:
+    """Spec 1.5, 1.2: what a name was made of, and who must let go of the object; each
+    finalizer once. An update without a generateName does not take it away."""
+    again = {**HELD, "finalizers": [*HELD["finalizers"], "example.com/a"]}
+    held = given("ConfigMap", metadata=again)
+    assert (held.generate_name, [*held.finalizers]) == ("on", HELD["finalizers"])
+
+    manifest = raw("ConfigMap", metadata={"finalizers": ["example.com/b"]})
+    (event,) = decide(held, plain.ReplaceObject(manifest=manifest))
+    assert event == plain.ObjectReplaced(finalizers=("example.com/b",))
+    held = given("ConfigMap", "one", event, metadata=HELD)
+    assert (held.generate_name, held.finalizers) == ("on", ("example.com/b",))
+
+
+@pytest.mark.parametrize("kind", ["ConfigMap", "Namespace"])
+def test_an_object_with_finalizers_waits_for_them(kind: str) -> None:
+    """Spec 1.2: its deletion is asked for once; without the last one it is gone. A
+    namespace goes when it is empty, too, which is not decided here."""
+    held = given(kind, metadata=HELD)
+    assert decide(held, plain.DeleteObject(), kind) == [plain.ObjectDeletionRequested()]
+
+    held = given(kind, "one", plain.ObjectDeletionRequested(), metadata=HELD)
+    assert (held.stage, held.deletion_at) == (plain.DELETING, 2.0)
+    assert decide(held, plain.DeleteObject(), kind) == []
+    one_left = raw(kind, metadata={"finalizers": ["example.com/b"]})
+    found = decide(held, plain.ReplaceObject(manifest=one_left), kind)
+    assert found == [plain.ObjectReplaced(finalizers=("example.com/b",))]
+    found = decide(held, plain.ReplaceObject(manifest=raw(kind)), kind)
+    gone = plain.ObjectDeleted(why="its last finalizer was taken away")
+    assert found == [
+        plain.ObjectReplaced(finalizers=()),
+        *([gone] if kind == "ConfigMap" else []),
+    ]
+
+
+def test_what_is_on_its_way_out_gets_no_new_finalizers() -> None:
+    """Kubernetes' refusal, by name; other changes are taken."""
+    held = given("ConfigMap", "one", plain.ObjectDeletionRequested(), metadata=HELD)
+    more = {"finalizers": [*HELD["finalizers"], "example.com/c"]}
+    assert refusal(
+        held, plain.ReplaceObject(manifest=raw("ConfigMap", metadata=more))
+    ) == (
+        'Invalid: ConfigMap "one" is invalid: metadata.finalizers: Forbidden: no new '
+        "finalizers can be added if the object is being deleted, found new finalizers "
+        '[]string{"example.com/c"}'
+    )
+    same = raw("ConfigMap", metadata={**HELD, "labels": {"a": "b"}})
+    (event,) = decide(held, plain.ReplaceObject(manifest=same))
+    assert event == plain.ObjectReplaced(labels={"a": "b"})
+
+
 def test_a_namespace_can_be_selected_by_its_name() -> None:
     """It has the label of its name, whatever its manifest says."""
     assert create("Namespace", "x").labels == {"kubernetes.io/metadata.name": "x"}

@@ -1,0 +1,33 @@
+"""What `rollbook monitor` is told to measure: an item of the answer to `wanted`."""
+
+from domain.analysis import Check
+from domain.protocol import Message
+
+
+class Target(Message, frozen=True, kw_only=True):
+    """A ready pod of the revision, where an active check or a metric needs pods."""
+
+    name: str
+    ip: str
+    node: str
+
+
+class Wanted(Message, frozen=True, kw_only=True):
+    """The next measurement of one check.
+
+    `source` is the check as the annotation has it (domain/analysis.py). It is due at
+    `due_at`, seconds since the epoch; `taken` measurements of this round are in the
+    log. Answered by one `protocol.Measurement` with `number` = `taken` + 1.
+    """
+
+    namespace: str
+    deployment: str
+    uid: str
+    revision: int
+    round: int
+    check: str
+    source: Check
+    taken: int
+    due_at: float
+    replicaset: str
+    targets: tuple[Target, ...] = ()
