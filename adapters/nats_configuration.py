@@ -106,8 +106,11 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 _CONTROL: Final = Permissions(
     publish=(
         "rollbook.assign.*",
+        # Alone: so no session is opened that the log does not tell of.
+        "rollbook.node.*.grant",
         "rollbook.event.>",
         nats_subjects.COMMITTED,
+        nats_subjects.LIVE,
         nats_subjects.CHECKPOINT,
         "_INBOX.user.*.>",
         "_INBOX.node.*.>",
@@ -130,23 +133,48 @@ _CONTROL: Final = Permissions(
     subscribe=(
         "rollbook.report.*",
         "rollbook.sync.*",
+        "rollbook.values.*",
+        "rollbook.measurement.*.*",
+        "rollbook.metric.*.*.*",
         nats_subjects.CHECKPOINT_REQUEST,
         "<inbox>",
     ),
 )
 _API: Final = Permissions(
     publish=("_INBOX.user.*.>",),
-    subscribe=("rollbook.query.>", "$SRV.>", nats_subjects.COMMITTED, "<inbox>"),
+    subscribe=(
+        "rollbook.query.>",
+        "$SRV.>",
+        nats_subjects.COMMITTED,
+        nats_subjects.LIVE,
+        "<inbox>",
+    ),
 )
 _NODE: Final = Permissions(
-    publish=("rollbook.report.<name>", "rollbook.sync.<name>", "_INBOX.user.*.>"),
+    publish=(
+        "rollbook.report.<name>",
+        "rollbook.sync.<name>",
+        "rollbook.values.<name>",
+        "_INBOX.user.*.>",
+    ),
     subscribe=("rollbook.assign.<name>", "rollbook.node.<name>.>", "<inbox>"),
+)
+_MONITOR: Final = Permissions(
+    publish=(
+        "rollbook.metric.<name>.*.*",
+        "rollbook.measurement.*.*",
+        "rollbook.query.get",
+        "rollbook.query.wanted",
+    ),
+    subscribe=(nats_subjects.COMMITTED, "<inbox>"),
 )
 _USER: Final = Permissions(
     publish=(
         "rollbook.cmd.<name>.>",
+        "rollbook.metric.<name>.*.*",
         "rollbook.query.>",
         "rollbook.node.*.logs",
+        "rollbook.node.*.session.<name>.*",
         nats_subjects.CHECKPOINT_REQUEST,
         "$JS.API.STREAM.MSG.GET.CHECKPOINTS",
         "$SRV.>",
@@ -162,6 +190,7 @@ _USER: Final = Permissions(
     subscribe=(
         "rollbook.event.>",
         nats_subjects.COMMITTED,
+        nats_subjects.LIVE,
         nats_subjects.CHECKPOINT,
         "<inbox>",
     ),
@@ -175,6 +204,8 @@ def permissions(login: str) -> Permissions:
         role, name = _CONTROL, login
     elif login == nats_subjects.API:
         role, name = _API, login
+    elif login == nats_subjects.MONITOR:
+        role, name = _MONITOR, login
     elif login.startswith(node):
         role, name = _NODE, login.removeprefix(node)
     else:
@@ -230,7 +261,7 @@ def write_configuration(
                 f"a user cannot be called {user!r}: the name is kept for a part of "
                 "the system, take another"
             )
-    logins = [nats_subjects.CONTROL, nats_subjects.API]
+    logins = [nats_subjects.CONTROL, nats_subjects.API, nats_subjects.MONITOR]
     logins += [nats_subjects.node_login(node) for node in nodes]
     played = {
         nats_subjects.node_login(host): names for host, names in (hosts or {}).items()

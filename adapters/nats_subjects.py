@@ -22,8 +22,11 @@ from domain import errors, names
 
 CONTROL: Final = "control"
 API: Final = "api"
+MONITOR: Final = "monitor"
 COMMITTED: Final = "rollbook.committed"
 """Control says `{"position": N}` here after each commit; it wakes the readers."""
+LIVE: Final = "rollbook.live"
+"""Control says here what is measured: what pods use, what autoscalers see."""
 CHECKPOINT: Final = "rollbook.checkpoint"
 """Control publishes each signed checkpoint here, a note of C2SP as text."""
 CHECKPOINT_REQUEST: Final = "rollbook.checkpoint.request"
@@ -110,10 +113,16 @@ def sync_subject(node: str) -> str:
     return _subject("rollbook.sync", node)
 
 
+def values_subject(node: str) -> str:
+    """Where `node` asks for what ConfigMaps and Secrets hold."""
+    return _subject("rollbook.values", node)
+
+
 def parse_node_subject(subject: str) -> str:
-    """The node of a `rollbook.{report,assign,sync}.<node>` subject, else `Rejected`."""
+    """The node of a `rollbook.{report,assign,sync,values}.<node>` subject, else
+    `Rejected`."""
     tokens = subject.split(".")
-    if len(tokens) != 3 or tokens[1] not in ("report", "assign", "sync"):
+    if len(tokens) != 3 or tokens[1] not in ("report", "assign", "sync", "values"):
         raise errors.Rejected(
             "BadRequest", f"subject {subject!r} is not one of a node's"
         )
@@ -125,14 +134,69 @@ def event_subject(namespace: str, kind: str, name: str, event: str) -> str:
     return _subject("rollbook.event", namespace, kind, name, event)
 
 
+def metric_subject(user: str, namespace: str, metric: str) -> str:
+    """Where `user` publishes values of a metric (`protocol.MetricMessage`)."""
+    return _subject("rollbook.metric", user, namespace, metric)
+
+
+def parse_metric_subject(subject: str) -> tuple[str, str, str]:
+    """The user, the namespace and the metric of such a subject, else `Rejected`."""
+    tokens = subject.split(".")
+    if len(tokens) != 5 or tokens[:2] != ["rollbook", "metric"]:
+        raise errors.Rejected(
+            "BadRequest",
+            f"subject {subject!r} is not one of a metric: it must be "
+            "rollbook.metric.<user>.<namespace>.<metric>",
+        )
+    user, namespace, metric = map(unescape_token, tokens[2:])
+    return user, namespace, metric
+
+
+def measurement_subject(namespace: str, name: str) -> str:
+    """Where the monitor says what it measured of a Deployment
+    (`protocol.Measurement`)."""
+    return _subject("rollbook.measurement", namespace, name)
+
+
+def parse_measurement_subject(subject: str) -> tuple[str, str]:
+    """The namespace and the Deployment of such a subject, else `Rejected`."""
+    tokens = subject.split(".")
+    if len(tokens) != 4 or tokens[:2] != ["rollbook", "measurement"]:
+        raise errors.Rejected(
+            "BadRequest", f"subject {subject!r} is not one of a measurement"
+        )
+    return unescape_token(tokens[2]), unescape_token(tokens[3])
+
+
 def query_subject(*tokens: str) -> str:
     """Where a query is asked, for example `query_subject("get")`."""
     return _subject("rollbook.query", *tokens)
 
 
-def node_subject(node: str, verb: str) -> str:
-    """Where `node` serves `verb`, for example `logs`."""
-    return _subject("rollbook.node", node, verb)
+def node_subject(node: str, *verb: str) -> str:
+    """Where `node` serves `verb`, for example `logs`; without one, what all begin
+    with."""
+    return _subject("rollbook.node", node, *verb)
+
+
+def session_subject(user: str, node: str, session: str) -> str:
+    """Where `user` sends what belongs to a session with a container on `node`."""
+    return _subject("rollbook.node", node, "session", user, session)
+
+
+def parse_node_request(subject: str) -> tuple[str, ...]:
+    """What is asked of a node: `("logs",)`, `("grant",)`, or `("session", user, id)`.
+
+    Raises `Rejected` for any other subject below the node's.
+    """
+    tokens = subject.split(".")
+    asked = tuple(tokens[3:])
+    if tokens[:2] == ["rollbook", "node"]:
+        if asked in (("logs",), ("grant",)):
+            return asked
+        if len(asked) == 3 and asked[0] == "session":
+            return "session", unescape_token(asked[1]), unescape_token(asked[2])
+    raise errors.Rejected("BadRequest", f"a node serves nothing at {subject!r}")
 
 
 def node_login(node: str) -> str:
@@ -142,7 +206,7 @@ def node_login(node: str) -> str:
 
 def is_reserved_login(user: str) -> bool:
     """Whether a person may *not* be called `user`: a part of the system is."""
-    return user in ("", CONTROL, API) or user.startswith(_NODE_LOGIN)
+    return user in ("", CONTROL, API, MONITOR) or user.startswith(_NODE_LOGIN)
 
 
 def inbox_prefix(login: str) -> str:

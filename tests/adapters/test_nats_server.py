@@ -33,12 +33,17 @@ MAY_PUBLISH: list[tuple[str, set[str]]] = [
     ("rollbook.report.worker-1", NODE_1),
     ("rollbook.report.worker-1.more", NOBODY),
     ("rollbook.sync.worker-1", NODE_1),
+    ("rollbook.values.worker-1", NODE_1),
     ("rollbook.assign.worker-1", CONTROL),
     ("rollbook.event.default.pod.nginx.PodCreated", CONTROL),
     ("rollbook.committed", CONTROL),
     ("rollbook.query.get", USERS),
     ("rollbook.node.worker-1.logs", USERS),
     ("rollbook.node.worker-1.stop", NOBODY),
+    ("rollbook.node.worker-1.grant", CONTROL),
+    ("rollbook.node.worker-1.session.admin.x", ADMIN),
+    ("rollbook.node.worker-1.session.admin.x.y", NOBODY),
+    ("rollbook.node.worker-1.session", NOBODY),
     ("rollbook.anything.else", NOBODY),
     ("$SRV.PING", USERS),
     ("_INBOX.user.admin.x.y", CONTROL | API | NODES),
@@ -82,6 +87,7 @@ MAY_SUBSCRIBE: list[tuple[str, set[str]]] = [
     ("rollbook.report.*", CONTROL),
     ("rollbook.report.worker-1", CONTROL),
     ("rollbook.sync.*", CONTROL),
+    ("rollbook.values.*", CONTROL),
     ("rollbook.assign.worker-1", NODE_1),
     ("rollbook.assign.*", NOBODY),
     ("rollbook.node.worker-1.logs", NODE_1),
@@ -206,7 +212,8 @@ def test_secrets_are_drawn_once(tmp_path: Path) -> None:
     second = nats_server.write_configuration(tmp_path, port=2, nodes=["b", "c"])
     third = nats_server.write_configuration(tmp_path, port=3, nodes=["a", "b", "c"])
 
-    assert set(first.credentials) == {"control", "api", "node-a", "node-b", "admin"}
+    parts = {"control", "api", "monitor", "node-a", "node-b"}
+    assert set(first.credentials) == {*parts, "admin"}
     assert "node-a" not in second.credentials
     assert third.credentials["node-a"] == first.credentials["node-a"]
     assert third.credentials["node-c"] == second.credentials["node-c"]
@@ -223,7 +230,7 @@ def test_a_secret_is_never_shown(tmp_path: Path) -> None:
     assert secret not in repr(configuration)
 
 
-@pytest.mark.parametrize("user", ["control", "api", "node-worker-1", ""])
+@pytest.mark.parametrize("user", ["control", "api", "monitor", "node-worker-1", ""])
 def test_a_person_cannot_have_the_name_of_a_part(tmp_path: Path, user: str) -> None:
     """Such a user would have the part's login and its permissions."""
     with pytest.raises(errors.Permanent, match="cannot be called"):

@@ -31,6 +31,7 @@ TEXT = strategies.text(strategies.characters(exclude_categories=["Cs"]), max_siz
         (nats_wire.report_subject("w.1"), "rollbook.report.w%2E1"),
         (nats_wire.assign_subject("w.1"), "rollbook.assign.w%2E1"),
         (nats_wire.sync_subject("w.1"), "rollbook.sync.w%2E1"),
+        (nats_wire.values_subject("w.1"), "rollbook.values.w%2E1"),
         (
             nats_wire.event_subject("default", "pod", "web-1.x", "PodCreated"),
             "rollbook.event.default.pod.web-1%2Ex.PodCreated",
