@@ -9,6 +9,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -22,7 +23,7 @@ from adapters.eventlog import EventLog
 from domain import names
 from domain.errors import Permanent, Transient
 from domain.protocol import Answer, Assignment, Pulse
-from workers import loading, notary, speaking, state
+from workers import hearing, loading, measuring, notary, speaking, state, values
 from workers.committing import Committer
 from workers.decisions import Target
 from workers.intake import (
@@ -50,7 +51,8 @@ _log = logging.getLogger(__name__)
 
 
 class ControlSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How the writer reaches its broker and its store, and its times."""
+    """How the writer reaches its broker and its store, and its times; with
+    `metrics_port` 0 it serves no metrics."""
 
     nats_url: str
     user: str
@@ -60,6 +62,8 @@ class ControlSettings(msgspec.Struct, frozen=True, kw_only=True):
     writer: state.Settings = state.Settings()
     checkpoints: notary.Settings | None = None
     """None signs nothing."""
+    metrics_listen: str = "127.0.0.1"
+    metrics_port: int = 0
 
 
 class Control:
@@ -70,7 +74,10 @@ class Control:
         settings: ControlSettings,
         log: EventLog,
         clock: Clock | None = None,
+        numbers: measuring.Numbers | None = None,
     ) -> None:
+        self.numbers = numbers or measuring.Numbers()
+        self.numbers.unready = measuring.REPLAYING
         self._settings = settings
         self._log = log
         self._clock = clock
@@ -121,6 +128,7 @@ class Control:
             if self.committed == 0:
                 uid = loading.new_cluster_uid()
                 self._mailbox.put(Founding(uid=uid, version=settings.version))
+            self.numbers.look, self.numbers.unready = self._look, ""
             if ready is not None:
                 ready()
             await self._work(stop, client, commands, relay)
@@ -170,8 +178,13 @@ class Control:
             reply = message.reply if _own_inbox(node, message.reply) else ""
             self._mailbox.put_sync(SyncInput(node=node, data=message.data, reply=reply))
 
+        await hearing.measurements(client, self._mailbox, self._state.count)
+        await hearing.metrics(client, self._mailbox, self._state.count)
         await client.subscribe(REPORTS, cb=on_report)
         await client.subscribe(SYNCS, cb=on_sync)
+        await values.serve(
+            client, lambda: self._state.cluster, lambda: self.committed, self._say
+        )
 
     async def _fetch(self, commands: nats_wire.CommandIntake) -> None:
         """Commands in, and away with those that are decided and on disk: the intake
@@ -180,15 +193,17 @@ class Control:
         acknowledged = 0
         while True:
             raw = await commands.fetch(COMMANDS_PER_FETCH, FETCH_SECONDS)
+            if raw:
+                good = [await self._accept(item) for item in raw]
+                inputs = [item for item in good if item is not None]
+                known = await loop.run_in_executor(
+                    self._read_thread, self._look_up, inputs
+                )
+                await self._mailbox.put_commands(known, raw[-1].sequence)
+            # Behind them, for it is a round trip: no command waits for it.
             if self._decided != acknowledged:
                 acknowledged = self._decided
                 await commands.ack(acknowledged)
-            if not raw:
-                continue
-            good = [await self._accept(item) for item in raw]
-            inputs = [item for item in good if item is not None]
-            known = await loop.run_in_executor(self._read_thread, self._look_up, inputs)
-            await self._mailbox.put_commands(known, raw[-1].sequence)
 
     async def _accept(self, raw: nats_wire.RawCommand) -> CommandInput | None:
         """The command, unless it cannot be one of the user that its subject names."""
@@ -259,10 +274,12 @@ class Control:
                     await self._announce()
             connected = client.is_connected
             sequence = self._mailbox.taken_sequence
+            begin = time.perf_counter()
             try:
                 outcome = step(self._state, inputs, self._clock.now())
             except Exception:
                 outcome = await self._one_by_one(inputs)
+            self.numbers.stepped(begin, len(outcome.events), self._state.completed)
             wake_at = 0.0 if outcome.more else outcome.wake_at
             await self._outcomes.put((outcome, sequence))
 
@@ -292,12 +309,19 @@ class Control:
         await self._outcomes.join()
         fresh = state.State(self._settings.writer)
         fresh.counters = self._state.counters
+        fresh.commands = self._state.commands
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._read_thread, loading.load, fresh, self._log)
         self._check_alone(fresh.cluster.position)
         self._state = fresh
         fresh.wake(self._time())
         await self._announce()
+
+    def _look(self) -> measuring.Look:
+        published = self._relay.position if self._relay is not None else 0
+        connected = self._client is not None and self._client.is_connected
+        places = self.committed, published, self._outcomes.qsize()
+        return measuring.look(self._state, self._mailbox, *places, connected)
 
     def _time(self) -> float:
         assert self._clock is not None, "the clock starts with the replay's end"
@@ -352,9 +376,13 @@ class Control:
             )
 
     def _append(self, outcome: Step) -> None:
+        begin = time.perf_counter()
         self._committer.append(outcome)
+        self.numbers.append.observe(time.perf_counter() - begin)
 
     async def _speak(self, outcome: Step) -> None:
+        for node, new in outcome.grants:
+            await self._say(nats_wire.node_subject(node, "grant"), _ENCODER.encode(new))
         for reply, answer in outcome.answers:
             await self._say(reply, _ENCODER.encode(answer))
         if outcome.syncs:
@@ -362,6 +390,9 @@ class Control:
         for reply, listing in outcome.syncs:
             if reply:
                 await self._say(reply, speaking.fitting(listing, self._room))
+        if outcome.live is not None:
+            for data in speaking.live(outcome.live, self._room):
+                await self._say(nats_wire.LIVE, data)
         for node, assignment in outcome.assignments.items():
             for each in self._held.add(node, assignment):
                 await self._assign(node, each)
@@ -405,11 +436,7 @@ class Control:
                 raise Permanent(
                     "the NATS server has ended the connection of control for good"
                 )
-            counters = {
-                **self._state.counters,
-                "reports_dropped": self._mailbox.dropped,
-                "syncs_repeated": self._mailbox.syncs_repeated,
-            }
+            counters = measuring.counters(self._state, self._mailbox)
             await self._publish_committed(counters)
             if self._progress is not None:
                 self._progress(self.committed, self._state.cluster.position)

@@ -6,12 +6,13 @@
    decision must see.
 """
 
-from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
 
 from domain import (
+    analysis,
+    analysis_run,
     command,
     deployment,
     deployment_decisions,
@@ -23,20 +24,19 @@ from domain import (
     plain_decisions,
     pod,
     pod_decisions,
+    pod_sessions,
     podspec,
     replicaset,
     replicaset_decisions,
-    template,
     validation,
 )
 from domain.errors import Rejected, conflict, invalid, not_found, uid_conflict
 from domain.events import Event
 from domain.manifest_decisions import Asked
 from domain.pod import Pod
-from domain.protocol import CommandMessage, Preconditions
+from domain.protocol import CommandMessage, Grant, Preconditions
 from domain.replicaset import ReplicaSet
-from projections import rollouts
-from workers import namespaces
+from workers import namespaces, revisions
 from workers.state import State
 
 RESOURCES: Final = {
@@ -80,12 +80,18 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
-    """The events of a command; `message` where an unchanged answer needs words."""
+    """The events of a command; `message` where an unchanged answer needs words.
+
+    `grant` is a session that it opens, on the node `on`; the rest of it is filled in
+    when the command is accepted.
+    """
 
     events: list[tuple[str, Event]]
     revision: int = 0
     message: str = ""
     warnings: tuple[str, ...] = ()
+    grant: Grant | None = None
+    on: str = ""
 
 
 def decide(state: State, at: Target, message: CommandMessage) -> Decided:
@@ -132,6 +138,8 @@ def _decide(state: State, at: Target, body: command.Command, cause: str) -> Deci
             | pod.EvictPod()
         ):
             return _pod(state, at, body)
+        case pod_sessions.ExecPod() | pod_sessions.AttachPod():
+            return _session(state, at, body)
         case (
             node.CordonNode()
             | node.UncordonNode()
@@ -192,7 +200,13 @@ def _deployment(
     key = names.deployment_key(at.namespace, at.name)
     held = state.cluster.desired.deployments.get(key)
     asked = _asked(state, at, cause)
-    found = deployment_decisions.decide(held, body, asked, revisions(state, key))
+    found = deployment_decisions.decide(
+        held,
+        body,
+        asked,
+        revisions.revisions(state, key),
+        revisions.fallback(state, key) if _is_abort(body) else 0,
+    )
     warnings = tuple(validation.name_warnings(at.name)) if held is None else ()
     message = ""
     if not found and isinstance(body, deployment.RollbackDeployment):
@@ -209,31 +223,8 @@ def _deployment(
     )
 
 
-def revisions(state: State, key: str) -> Mapping[int, podspec.PodTemplateSpec]:
-    """The templates that the Deployment `key` can go back to, by their revision."""
-    rollout = state.cluster.rollouts.by_key.get(key)
-    return _Templates(state, rollout) if rollout is not None else {}
-
-
-class _Templates(Mapping[int, podspec.PodTemplateSpec]):
-    """The templates of all revisions, each made when it is looked at: most commands
-    look at none, and there may be thousands."""
-
-    def __init__(self, state: State, rollout: rollouts.Rollout) -> None:
-        self._templates = state.cluster.desired.templates
-        self._rollout = rollout
-
-    def __getitem__(self, revision: int) -> podspec.PodTemplateSpec:
-        held = self._rollout.find(revision)
-        if held is None:
-            raise KeyError(revision)
-        return template.without_hash(self._templates[held.template].template)
-
-    def __iter__(self) -> Iterator[int]:
-        return (held.revision for held in self._rollout.revisions)
-
-    def __len__(self) -> int:
-        return len(self._rollout.revisions)
+def _is_abort(body: deployment_decisions.Command) -> bool:
+    return isinstance(body, analysis_run.AbortRollout)
 
 
 def _next_revision(held: deployment.Deployment | None, found: list[Event]) -> int:
@@ -268,6 +259,26 @@ def _pod(state: State, at: Target, body: pod_decisions.Command) -> Decided:
     standing = _standing(state, at.key, held)
     found = pod_decisions.decide(held, live, body, _asked(state, at), standing)
     return _decided(at, found, new=held is None)
+
+
+def _session(state: State, at: Target, body: pod_sessions.Command) -> Decided:
+    held = state.cluster.actual.pods.get(at.key)
+    spec = _live(state, held).spec if held is not None else _NO_TEMPLATE.spec
+    container = pod_sessions.container(held, spec, at.name, body)
+    assert held is not None, "a session with no pod is refused"
+    grant = Grant(
+        id="",
+        user="",
+        namespace=at.namespace,
+        name=at.name,
+        uid=held.uid,
+        container=container,
+        position=0,
+        command=body.command if isinstance(body, pod_sessions.ExecPod) else (),
+        stdin=body.stdin,
+        tty=body.tty,
+    )
+    return Decided(events=[], grant=grant, on=held.node)
 
 
 def _live(state: State, held: Pod) -> podspec.PodTemplateSpec:
@@ -401,6 +412,11 @@ def _metadata(
         errors = validation.annotation_errors(changed, "metadata.annotations")
     if errors:
         raise invalid(KINDS[at.kind], at.name, errors)
+    held = state.cluster.held(key)
+    if word == "annotation" and isinstance(held, deployment.Deployment):
+        errors = analysis.errors(changed, strategy=held.spec.strategy.type)
+        if errors:
+            raise invalid(KINDS[at.kind], at.name, errors)
     if changed == current:
         return Decided(events=[])
     return Decided(events=[(key, _changed(at.kind, word, changed))])

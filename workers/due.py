@@ -14,8 +14,8 @@ from domain.node import Node
 from domain.plans import garbage, node_health
 from domain.pod import Pod
 from domain.podspec import Toleration
-from projections.actual import NodeUse
-from workers import intake
+from projections.tallies import NodeUse
+from workers import autoscaling, intake
 from workers.state import State
 
 
@@ -28,10 +28,12 @@ def ring(state: State) -> None:
         match kind:
             case "available":
                 _available(state, key)
-            case "progress":
+            case "progress" | "steps":
                 held = state.cluster.desired.deployments.get(key)
                 if held is not None:
                     state.dirty_deployments.add(key, held.position)
+            case "autoscale":
+                autoscaling.look(state, key)
             case "heartbeat":
                 look_at_nodes |= _silent(state, key)
             case "evict":

@@ -29,8 +29,10 @@ from domain.protocol import (
     Report,
     SyncRequest,
 )
-from workers import decisions
+from workers import analysing, decisions, metric_intake
+from workers.analysing import MeasurementInput
 from workers.decisions import Target
+from workers.metric_intake import MetricInput
 from workers.outbox import Outbox
 from workers.state import Heard, State
 
@@ -86,7 +88,15 @@ class Listening(msgspec.Struct, frozen=True, kw_only=True):
     """Nobody could be heard until now: no silence before counts."""
 
 
-Input = CommandInput | ReportInput | SyncInput | Founding | Listening
+Input = (
+    CommandInput
+    | ReportInput
+    | SyncInput
+    | MeasurementInput
+    | MetricInput
+    | Founding
+    | Listening
+)
 
 
 def take(state: State, outbox: Outbox, item: Input) -> None:
@@ -98,6 +108,10 @@ def take(state: State, outbox: Outbox, item: Input) -> None:
             _report(state, outbox, item)
         case SyncInput():
             _sync(state, outbox, item)
+        case MeasurementInput():
+            analysing.take(state, item)
+        case MetricInput():
+            metric_intake.take_metric(state, item)
         case Founding():
             _found(state, item)
         case Listening():
@@ -144,6 +158,7 @@ def _command(state: State, outbox: Outbox, item: CommandInput) -> None:
         answer = _refusal(message.id, error, name=item.target.name)
     if decided is None:
         state.count("commands_rejected")
+        _count(state, item, "rejected")
         answer = msgspec.structs.replace(answer, position=state.cluster.position + 1)
         if not message.dry_run:
             _record(state, item, message, answer, command.CommandRejected)
@@ -152,13 +167,14 @@ def _command(state: State, outbox: Outbox, item: CommandInput) -> None:
     position = state.cluster.position + 1 + len(decided.events)
     answer = Answer(
         id=message.id,
-        result="accepted" if decided.events else "unchanged",
+        result="accepted" if decided.events or decided.grant else "unchanged",
         position=position,
         revision=decided.revision,
         name=item.target.name,
         message=decided.message,
         warnings=decided.warnings,
     )
+    _count(state, item, answer.result)
     if message.dry_run:
         here = msgspec.structs.replace(answer, position=state.cluster.position)
         outbox.answer(item.reply, here)
@@ -173,8 +189,20 @@ def _command(state: State, outbox: Outbox, item: CommandInput) -> None:
             command_id=message.id,
             known_version=item.known_version if stream == item.target.key else 0,
         )
+    if decided.grant is not None:
+        granted = msgspec.structs.replace(
+            decided.grant, id=message.id, user=item.user, position=accepted.position
+        )
+        outbox.grant(decided.on, granted)
     state.count("commands_accepted")
     outbox.answer(item.reply, answer)
+
+
+def _count(state: State, item: CommandInput, result: str) -> None:
+    """By verb; those that there are not are one, so that nobody can make many."""
+    at = item.target
+    verb = at.verb if (at.kind, at.verb) in command.VERBS else "unknown"
+    state.commands[verb, result] = state.commands.get((verb, result), 0) + 1
 
 
 def _record(
@@ -328,6 +356,9 @@ def _report(state: State, outbox: Outbox, item: ReportInput) -> None:
     elif _is_behind(state, item, report):
         state.count("assignments_lost")
         outbox.resync(item.node)
+    if report.usage is not None:
+        at = state.now - item.waited
+        metric_intake.take_usage(state, item.node, report.usage, at)
     for status in report.pods:
         _pod_status(state, outbox, item.node, report, status)
     if report.full:

@@ -17,7 +17,9 @@ from typing import Final
 
 import msgspec
 
+from workers.analysing import MeasurementInput
 from workers.intake import CommandInput, Input, ReportInput, SyncInput
+from workers.metric_intake import MetricInput
 
 REPORTS_PER_NODE: Final = 256
 REPORTS_PER_NODE_AND_STEP: Final = 16
@@ -29,6 +31,7 @@ answered in 50 steps of 20 ms; in one step they stopped everything for seconds."
 LIST_COST: Final = 20
 """What a list costs beside its pods, in pods."""
 COMMANDS_WAITING_MAX: Final = 4_000
+METRICS_WAITING_MAX: Final = 10_000
 
 
 class Mailbox:
@@ -44,8 +47,12 @@ class Mailbox:
         self._room.set()
         self.taken_sequence = 0
         """The stream sequence up to which commands were handed to steps."""
+        self.metrics_dropped = 0
+        """Metrics' values that came while too many waited."""
         self.dropped = 0
         """Reports of nodes that sent more than their share."""
+        self.reports = 0
+        """Reports that came, whatever became of them."""
         self.syncs_repeated = 0
         """Syncs that took the place of one of the same node (rule 3)."""
 
@@ -53,6 +60,13 @@ class Mailbox:
         """Something of control's own."""
         self._others.append(item)
         self._arrived.set()
+
+    def put_metric(self, item: MetricInput | MeasurementInput) -> None:
+        """A metric's value; when too many wait it is dropped, as the next will come."""
+        if len(self._others) >= METRICS_WAITING_MAX:
+            self.metrics_dropped += 1
+            return
+        self.put(item)
 
     def put_sync(self, item: SyncInput) -> None:
         """A sync; it takes the place of one of the same node that still waits."""
@@ -62,6 +76,7 @@ class Mailbox:
 
     def put_report(self, item: ReportInput) -> None:
         """A report; the oldest of the same node goes when too many wait."""
+        self.reports += 1
         queue = self._reports.get(item.node)
         if queue is None:
             queue = self._reports[item.node] = deque()
@@ -80,6 +95,14 @@ class Mailbox:
         # The batch's end is acknowledged once all of it went through a step.
         self._commands.append((None, last))
         self._arrived.set()
+
+    def lengths(self) -> dict[str, int]:
+        """How much waits, by what it is."""
+        return {
+            "commands": sum(item is not None for item, _ in self._commands),
+            "reports": sum(map(len, self._reports.values())),
+            "syncs": len(self._syncs),
+        }
 
     async def take(
         self, commands: int, wait: float | None, pods: Callable[[str], int]

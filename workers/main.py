@@ -8,11 +8,15 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from adapters import eventstore
+from adapters import eventstore, exposing
 from adapters.eventlog import AnotherWriter, EventLog
 from workers.control import Control, ControlSettings
+from workers.measuring import Numbers
+
+if TYPE_CHECKING:
+    from adapters.exposition import Board
 
 STANDBY_SECONDS: Final = 1.0
 """A second writer looks this often whether the first has gone."""
@@ -33,13 +37,21 @@ async def run(
 
     Raises `Permanent` if the log cannot be served, `Transient` if it is out of reach.
     """
-    log = await _open_log(settings.store_url, stop)
-    if log is None:
-        return
-    try:
-        await Control(settings, log).run(stop, ready, progress)
-    finally:
-        log.close()
+    numbers = Numbers()
+
+    def board() -> "Board":
+        from workers import exposition
+
+        return exposition.board(numbers)
+
+    async with exposing.shown(settings.metrics_listen, settings.metrics_port, board):
+        log = await _open_log(settings.store_url, stop)
+        if log is None:
+            return
+        try:
+            await Control(settings, log, numbers=numbers).run(stop, ready, progress)
+        finally:
+            log.close()
 
 
 async def _open_log(url: str, stop: asyncio.Event) -> EventLog | None:

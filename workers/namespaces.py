@@ -5,8 +5,9 @@
 2. A namespace that is on its way out takes nothing new. What is in it is deleted: the
    Deployments in the background, and whatever nobody owns. What somebody owns goes with
    its owner, and what is released by one is deleted next.
-3. When nothing is left in it the namespace is gone. `State.leaving` is what is left; it
-   is not in the log, and is looked up anew after a restart.
+3. When nothing is left in it, and no finalizer on it, the namespace is gone. What has
+   finalizers is asked to go, and is left until they are gone. `State.leaving` is what
+   is left; it is not in the log, and is looked up anew after a restart.
 """
 
 from collections.abc import Iterator
@@ -69,7 +70,7 @@ def collect(state: State, key: str, cause: int, bound: int) -> None:
         found = state.cluster.held(each)
         if found is not None:
             _end(state, each, found, cause)
-    if not left:
+    if not left and not held.finalizers:
         del state.leaving[held.name]
         gone = plain.ObjectDeleted(why="nothing is left in it")
         state.emit(key, gone, actor=events.NAMESPACE_CONTROLLER, cause=cause)
@@ -111,7 +112,9 @@ def _end(state: State, key: str, held: Held, cause: int) -> None:
                 now=state.now,
             ):
                 emit(event)
-        case PlainObject():
+        case PlainObject(finalizers=()):
             emit(plain.ObjectDeleted(why=_WHY))
+        case PlainObject(stage=plain.PRESENT):
+            emit(plain.ObjectDeletionRequested())
         case _:
             pass

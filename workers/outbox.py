@@ -16,6 +16,8 @@ from domain.podspec import PodTemplateSpec
 from domain.protocol import (
     Answer,
     Assignment,
+    Grant,
+    Live,
     PodRun,
     PodStatus,
     PodStop,
@@ -57,6 +59,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     wake_at: float | None
     more: bool
+    grants: tuple[tuple[str, Grant], ...] = ()
+    """Sessions that nodes are told of, before those who asked for them are answered."""
+    live: Live | None = None
+    """What was measured; it is in no log, and nobody waits for it."""
 
 
 class Outbox:
@@ -68,12 +74,17 @@ class Outbox:
         self._answers: list[tuple[str, Answer]] = []
         self._syncs: list[tuple[str, str, int]] = []
         self._refused: list[tuple[str, SyncReply]] = []
+        self._grants: list[tuple[str, Grant]] = []
         self.tracking: dict[str, int] = {}
 
     def answer(self, reply: str, answer: Answer) -> None:
         """The answer of a command, to where it wants it."""
         if reply:
             self._answers.append((reply, answer))
+
+    def grant(self, node: str, grant: Grant) -> None:
+        """A session that `node` shall open when its user comes for it."""
+        self._grants.append((node, grant))
 
     def sync(self, node: str, reply: str, incarnation: int) -> None:
         """The full list for `node`, as it is at the end of the step, for the boot
@@ -137,7 +148,18 @@ class Outbox:
             position=position,
             wake_at=state.timers.next_at(),
             more=more,
+            grants=tuple(self._grants),
+            live=self._live(),
         )
+
+    def _live(self) -> Live | None:
+        """What is to be published; it is told once."""
+        state = self._state
+        if not (state.measured or state.readings):
+            return None
+        live = Live(usage=tuple(state.measured), autoscalers=tuple(state.readings))
+        state.measured, state.readings = [], []
+        return live
 
     def _follow(self, recorded: Recorded) -> None:
         event = recorded.event

@@ -24,7 +24,7 @@ from domain.labels import LabelSelector
 from domain.plans import replicas, rollout
 from domain.replicaset import ReplicaSet
 from projections import status
-from workers import namespaces, owning, placing, rollbacks
+from workers import analysing, namespaces, owning, placing, rollbacks
 from workers.state import State
 
 
@@ -68,6 +68,8 @@ def reconcile_deployment(state: State, key: str, cause: int) -> None:
         return
     _claim_replicasets(state, owner, cause)
     if rollbacks.carry_out(state, owner, cause):
+        return
+    if analysing.advance(state, owner, cause):
         return
     found = rollout.plan(
         _deployment_facts(state, owner), _facts(state, owner), state.now
@@ -131,6 +133,8 @@ def _carry_out(
         why = f"more than revisionHistoryLimit={limit} old ReplicaSets"
         emit(spent, replicaset.ReplicaSetDeleted(why=why))
     if found.completed:
+        if (told := state.cluster.rollouts.by_key.get(owner.key)) is not None:
+            state.completed.append(state.now - told.request.at)
         emit(owner.key, deployment.RolloutCompleted(revision=_revision(state, owner)))
     if found.stalled:
         stalled = deployment.RolloutStalled(revision=_revision(state, owner))
@@ -274,6 +278,8 @@ def _deployment_facts(state: State, owner: Deployment) -> rollout.DeploymentFact
     counted = status.deployment_status(
         state.cluster.desired, state.cluster.actual, owner
     )
+    stands = analysing.stands(state, owner)
+    deadline = owner.spec.progress_deadline_seconds
     return rollout.DeploymentFacts(
         key=owner.key,
         name=owner.name,
@@ -284,11 +290,13 @@ def _deployment_facts(state: State, owner: Deployment) -> rollout.DeploymentFact
         min_ready_seconds=owner.spec.min_ready_seconds,
         paused=owner.spec.paused,
         revision_history_limit=owner.spec.revision_history_limit or 0,
-        progress_deadline_seconds=owner.spec.progress_deadline_seconds,
+        # No progress is expected of a rollout while it waits at a step.
+        progress_deadline_seconds=None if stands.waiting else deadline,
         revision=owner.revision,
         annotations=owner.annotations,
         status_replicas=counted.replicas,
         progressing=_progressing(state, owner),
+        hold=stands.hold,
     )
 
 

@@ -16,7 +16,7 @@ from domain import deployment, events
 from domain.deployment import Deployment
 from domain.errors import Rejected
 from domain.plans import history, rollout
-from workers import decisions
+from workers import revisions as known
 from workers.state import State
 
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
@@ -36,7 +36,7 @@ def carry_out(state: State, owner: Deployment, cause: int) -> bool:
         return False
     if state.cluster.desired.new_replicaset(owner) is None:
         return False
-    revisions = decisions.revisions(state, owner.key)
+    revisions = known.revisions(state, owner.key)
     kept = {
         key: value
         for key, value in owner.annotations.items()

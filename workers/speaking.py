@@ -8,11 +8,12 @@
    stays there.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
-from domain.protocol import Assignment, SyncReply
+from domain.protocol import Assignment, Live, SyncReply
 
 SLACK: Final = 4096
 """Bytes of a message that the content leaves free."""
@@ -69,6 +70,21 @@ def fitting(message: Assignment | SyncReply, room: int) -> bytes:
     pods = len(message.run) + len(message.stop)
     why = f"the list of the node's {pods} pods does not fit into a message"
     return _ENCODER.encode(SyncReply(position=0, incarnation=0, error=why))
+
+
+def live(said: Live, room: int) -> Iterator[bytes]:
+    """The message, in as many parts as it takes; what does not fit by itself (the
+    usage of 5,000 pods on one node) is left out."""
+    data = _ENCODER.encode(said)
+    usage, readings = said.usage, said.autoscalers
+    if len(data) <= room:
+        yield data
+    elif len(usage) > 1 or len(readings) > 1 or (usage and readings):
+        half, part = len(usage) // 2, len(readings) // 2
+        if len(usage) <= 1 and len(readings) <= 1:
+            half, part = 0, 1
+        yield from live(Live(usage=usage[:half], autoscalers=readings[:part]), room)
+        yield from live(Live(usage=usage[half:], autoscalers=readings[part:]), room)
 
 
 def _continues(told: Assignment, later: Assignment) -> bool:

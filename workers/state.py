@@ -11,72 +11,32 @@
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
-from domain import deployment, ids, labels, names, node, plain, pod, replicaset
+from domain import (
+    analysis,
+    analysis_run,
+    autoscaler,
+    deployment,
+    ids,
+    labels,
+    names,
+    node,
+    plain,
+    pod,
+    replicaset,
+)
 from domain.events import Event, Recorded
 from domain.plans import garbage, node_health
 from domain.pod import Pod
-from domain.protocol import Answer
+from domain.protocol import Answer, AutoscalerReading, NodeUsage
 from projections.cluster import Cluster
+from workers import autoscalers, metrics
+from workers.marks import Heard as Heard
+from workers.marks import Marks as Marks
+from workers.settings import Settings as Settings
 from workers.timers import Timers
 
 ANSWERS_REMEMBERED: Final = 50_000
 """So many answers are kept for a repetition that arrives before its commit."""
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """The times and bounds of the writer; the defaults are Kubernetes'."""
-
-    health: node_health.Config = node_health.Config()
-    count_reports_every: float = 300.0
-    lag_max: float = 5.0
-    """Seconds after which a node that has not followed is told to sync."""
-    orphan_grace: float = garbage.QUARANTINE
-    events_per_step: int = 2_000
-    placement_candidates: int = 16
-    ordered_from: int = 200
-    """From so many pods on the order in which a ReplicaSet ends them is kept up
-    (projections/ranking.py); below, going through them is cheaper."""
-
-
-class Heard:
-    """What is known of a node's reports without the log: rule 2.
-
-    `at` is when it was last heard, 0 while it was not since the writer's start.
-    """
-
-    __slots__ = ("at", "counted", "first", "last")
-
-    def __init__(self, at: float = 0.0, last: int = 0) -> None:
-        self.at = at
-        self.last = last
-        self.first = 0
-        self.counted = 0
-
-
-class Marks:
-    """Keys that must be looked at, in order of marking, each with its cause."""
-
-    def __init__(self) -> None:
-        self._causes: dict[str, tuple[int, bool]] = {}
-
-    def add(self, key: str, cause: int, *, wish: bool = False) -> None:
-        """Afterwards `key` is marked; `cause` follows rule 3."""
-        was = self._causes.get(key)
-        if was is None or wish or not was[1]:
-            self._causes[key] = (cause, wish)
-
-    def pop(self) -> tuple[str, int]:
-        """The key that was marked first, and its cause."""
-        key = next(iter(self._causes))
-        return key, self._causes.pop(key)[0]
-
-    def __bool__(self) -> bool:
-        return bool(self._causes)
-
-    def __len__(self) -> int:
-        return len(self._causes)
 
 
 class State:
@@ -93,7 +53,16 @@ class State:
         self.health = node_health.Health()
         self.missing: dict[str, float] = {}
         """Since when nodes that pods are bound to are not there any more."""
+        self.metrics = metrics.Metrics(self.settings.measurements)
+        self.autoscalers = autoscalers.Autoscalers()
+        self.measured: list[NodeUsage] = []
+        """What nodes said of usage in this step, to be published, and …"""
+        self.readings: list[AutoscalerReading] = []  # what autoscalers saw
         self.counters: dict[str, int] = {}
+        self.commands: dict[tuple[str, str], int] = {}
+        """What became of commands, by verb and result, since the start."""
+        self.completed: list[float] = []
+        """How many seconds this step's complete rollouts took."""
         self.now = 0.0
         self.events: list[Recorded] = []
         self.left: list[tuple[Recorded, Pod]] = []
@@ -189,6 +158,8 @@ class State:
             self.dirty_replicasets.add(held.key, held.position)
             if held.owner and held.owner not in cluster.desired.deployments:
                 self.dirty_deployments.add(held.owner, held.position)
+        for scaler in cluster.plain.of(autoscaler.KIND):
+            arm_autoscaler(self, scaler.key)
         for key in cluster.plain.terminating:
             self.dirty_namespaces.add(key, cluster.plain.objects[key].position)
         for key in cluster.desired.references.by_object:
@@ -228,8 +199,23 @@ def arm_availability(state: State, held: Pod) -> None:
         state.timers.set("available", held.key, at)
 
 
+def arm_autoscaler(state: State, key: str) -> None:
+    """Sets the alarm for the autoscaler's next turn."""
+    at = autoscalers.next_look(key, state.now, state.settings.autoscale_every)
+    state.timers.set("autoscale", key, at)
+
+
+def _object_created(state: State, recorded: Recorded, _before: Pod | None) -> None:
+    if recorded.stream.startswith(f"{autoscaler.KIND}/"):
+        arm_autoscaler(state, recorded.stream)
+
+
 def _deployment(state: State, recorded: Recorded, _before: Pod | None) -> None:
     state.dirty_deployments.add(recorded.stream, recorded.position, wish=True)
+
+
+def _measured(state: State, recorded: Recorded, _before: Pod | None) -> None:
+    state.dirty_deployments.add(recorded.stream, recorded.position)
 
 
 def _deployment_gone(state: State, recorded: Recorded, before: Pod | None) -> None:
@@ -347,6 +333,8 @@ def _pod_reported(state: State, recorded: Recorded, before: Pod | None) -> None:
         return
     if after.ready and after.ready_at != before.ready_at:
         arm_availability(state, after)
+    if after.restarts:
+        _crashed(state, recorded, after)
     if (after.ready, after.phase, after.ready_at) != (
         before.ready,
         before.phase,
@@ -359,7 +347,15 @@ def _pod_reported(state: State, recorded: Recorded, before: Pod | None) -> None:
                 state.timers.set("collect", "", state.now + garbage.PERIOD)
 
 
+def _crashed(state: State, recorded: Recorded, held: Pod) -> None:
+    """A rollout may be rolled back for its crashes, where that is asked for."""
+    owner = state.cluster.desired.owner_of(held.owner)
+    if owner is not None and analysis.policy(owner.annotations).crashes is not None:
+        state.dirty_deployments.add(owner.key, recorded.position)
+
+
 def _pod_gone(state: State, recorded: Recorded, before: Pod | None) -> None:
+    state.metrics.forget_pod(recorded.stream)
     _pod_counts(state, recorded, before)
     if before is not None and before.node:
         _room(state, recorded, before)
@@ -417,6 +413,9 @@ def _node_removed(state: State, recorded: Recorded, _before: Pod | None) -> None
 
 
 def _namespace_leaves(state: State, recorded: Recorded, _: Pod | None) -> None:
+    """One that is on its way out was asked to go, or has lost a finalizer."""
+    if recorded.stream not in state.cluster.plain.terminating:
+        return
     state.dirty_namespaces.add(recorded.stream, recorded.position, wish=True)
 
 
@@ -457,6 +456,9 @@ _MARKS: Final[dict[type[Event], Handler]] = {
     deployment.DeploymentDeleted: _deployment_gone,
     deployment.HashCollided: _deployment,
     deployment.RolloutCompleted: _deployment,
+    deployment.RolloutStalled: _measured,
+    **dict.fromkeys(analysis_run.EVENTS, _deployment),
+    analysis_run.MeasurementTaken: _measured,
     replicaset.ReplicaSetCreated: _replicaset_created,
     replicaset.ReplicaSetScaled: _replicaset,
     replicaset.ReplicaSetRevised: _replicaset,
@@ -489,5 +491,7 @@ _MARKS: Final[dict[type[Event], Handler]] = {
     node.NodeTainted: _node_tainted,
     node.NodeBecameUnready: _node_unready,
     node.NodeRemoved: _node_removed,
+    plain.ObjectCreated: _object_created,
     plain.ObjectDeletionRequested: _namespace_leaves,
+    plain.ObjectReplaced: _namespace_leaves,
 }

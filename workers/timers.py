@@ -8,7 +8,16 @@ set twice rings at the earlier time; one that rings for nothing costs one look.
 import heapq
 from typing import Literal
 
-Kind = Literal["available", "progress", "heartbeat", "evict", "collect", "count"]
+Kind = Literal[
+    "autoscale",
+    "available",
+    "progress",
+    "steps",
+    "heartbeat",
+    "evict",
+    "collect",
+    "count",
+]
 
 
 class Timers:

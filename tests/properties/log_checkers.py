@@ -144,7 +144,7 @@ class Causes(Checker):
         if recorded.cause:
             self.reached += 1
             return
-        ends = recorded.actor in (events.TIMER, events.SYSTEM)
+        ends = recorded.actor in (events.TIMER, events.SYSTEM, events.MONITOR)
         assert ends or recorded.actor.startswith(CHAIN_ENDS), (
             f"{_name(recorded)} by {recorded.actor} has no cause, and only what a "
             "user, a node or the clock does needs none"

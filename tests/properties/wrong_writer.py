@@ -13,24 +13,24 @@ from domain import deployment, deployment_decisions, node, pod, protocol
 from projections import actual, desired, rollouts
 from tests.properties.wrong_plans import Change
 from workers import (
-    decisions,
     due,
     intake,
     loading,
     outbox,
     placing,
     reconcilers,
+    revisions,
 )
 
 
 def undo_restores_the_newest() -> Change:
-    right = decisions.revisions
+    right = revisions.revisions
 
     def wrong(held: Any, key: str) -> Any:
         found = dict(right(held, key))
         return {number: found[max(found)] for number in found}
 
-    return decisions, "revisions", wrong
+    return revisions, "revisions", wrong
 
 
 def late_report_believed() -> Change:
@@ -154,15 +154,15 @@ def failed_pod_counts() -> Change:
 
 def available_too_early() -> Change:
     """Ready is available, in the counts that the hot path keeps."""
-    right = actual.Actual._count
+    right = actual.Actual._count_active
 
-    def wrong(self: Any, held: Any, sign: int) -> None:
+    def wrong(self: Any, counts: Any, held: Any, sign: int) -> None:
         owner = self._desired.replicasets.get(held.owner)
         if held.ready and owner is not None:
             held = msgspec.structs.replace(held, ready_seconds=owner.min_ready_seconds)
-        right(self, held, sign)
+        right(self, counts, held, sign)
 
-    return actual.Actual, "_count", wrong
+    return actual.Actual, "_count_active", wrong
 
 
 def alarm_rings_early() -> Change:

@@ -131,6 +131,12 @@ def _annotate(world: World, name: str, value: str) -> None:
     world.submit("deployment", name, "annotate", body)
 
 
+def _watch(world: World, name: str, steps: str | None) -> None:
+    """Its rollouts go in steps from now on, or no longer."""
+    body = {"changes": {"rollbook/steps": steps}, "overwrite": True}
+    world.submit("deployment", name, "annotate", body)
+
+
 def _invalid(world: World, kind: str, name: str, verb: str, body: Any) -> None:
     world.submit(kind, name, verb, body)
 
@@ -429,6 +435,7 @@ ACTIONS: Final[dict[str, Callable[..., None]]] = {
     "end pod": _end_pod,
     "replicaset": _replicaset,
     "annotate": _annotate,
+    "watch": _watch,
     "make": _make,
     "give owners": _give_owners,
     "ask for a rollback": _ask_for_rollback,

@@ -39,6 +39,9 @@ def test_an_edition_leaves_the_one_before_as_it_was() -> None:
         added = {"make", "give owners", "ask for a rollback"}
         kept = tuple(each for each in third.actions if each.kind not in added)
         assert (kept, third.hollow) == (second.actions, second.hollow)
+        fourth = workload.plan(seed, 4)
+        kept = tuple(each for each in fourth.actions if each.kind != "watch")
+        assert kept == third.actions
 
 
 def test_new_seeds_hold() -> None:

@@ -10,6 +10,7 @@
 | 1 | |
 | 2 | pods need time to start; the broker loses its stream of events, and goes away |
 | 3 | objects made by hand, owners that users name, rollbacks asked for by annotation |
+| 4 | rollouts in steps, which wait by time |
 """
 
 from random import Random
@@ -23,7 +24,7 @@ from tests.simulation.actions import Action
 from tests.support import simulated_broker
 from tests.support.cluster import rolling
 
-EDITION: Final = 3
+EDITION: Final = 4
 """The one from which new plans are drawn."""
 NAMES: Final = ("web", "api", "job")
 IMAGES: Final = ("app:1", "app:2", "app:3", "app:4", "app:bad", "app:worse")
@@ -43,6 +44,9 @@ INVALID: Final[tuple[tuple[str, str, object], ...]] = (
     ("node", "cordon", {}),
     ("nobody", "create", {}),
 )
+
+
+_STEPS: Final = (None, "10%, pause 20s", "50%", "pause 5s, 34%, pause 10s, 67%")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +88,10 @@ def plan(seed: int, edition: int = EDITION) -> Plan:
     if edition == 1:
         return first
     second = _second(first)
-    return second if edition == 2 else _third(second)
+    if edition == 2:
+        return second
+    third = _third(second)
+    return third if edition == 3 else _fourth(third)
 
 
 def _second(first: Plan) -> Plan:
@@ -114,6 +121,17 @@ def _third(second: Plan) -> Plan:
         action = Action(kind, dice.choice(WAITS), _OWNING[kind](dice))
         found.insert(dice.randrange(1, len(found) + 1), action)
     return msgspec.structs.replace(second, edition=3, actions=tuple(found))
+
+
+def _fourth(third: Plan) -> Plan:
+    """The fourth edition of a plan."""
+    dice = Random(f"plan/{third.seed}/4")
+    found = [*third.actions]
+    for _ in range(dice.choice((0, 0, 2, 4))):
+        how = {**_name(dice), "steps": dice.choice(_STEPS)}
+        action = Action("watch", dice.choice(WAITS), how)
+        found.insert(dice.randrange(1, len(found) + 1), action)
+    return msgspec.structs.replace(third, edition=4, actions=tuple(found))
 
 
 def _action(dice: Random) -> Action:

@@ -28,10 +28,10 @@ from tests.support.cluster import (
     TICK,
     Crash,
     SimCluster,
-    rows_of,
 )
 from tests.support.simulated_node import SimNode
 from tests.support.watching import WatchedState, Watcher
+from workers import committing
 from workers.control import Control, ControlSettings
 from workers.decisions import Target
 from workers.intake import CommandInput, Founding, Input, SyncInput
@@ -145,7 +145,7 @@ class World(SimCluster):
         log = self._log
         assert isinstance(log, DiskLog), "it was opened here"
         if done.events:
-            log.write(*rows_of(done))
+            log.write(*committing.rows_of(done))
             self.injected[f"unsynced transaction {self.unsynced}"] += 1
             self.disk.crash(self.unsynced)
 

@@ -6,7 +6,7 @@ import msgspec
 
 from domain import deployment, names, owners, pod, protocol, replicaset
 from projections import status
-from projections.actual import Tally
+from projections.tallies import Tally
 from tests.support.cluster import SimCluster, manifest
 from workers.intake import ReportInput
 

@@ -96,6 +96,36 @@ def test_a_command_makes_its_namespace_on_the_way(
     assert "namespace/x" in sim.cluster.plain.objects, "it stays"
 
 
+def test_a_namespace_waits_for_finalizers_in_it_and_on_it() -> None:
+    """Spec 1.2: what has finalizers is asked to go, and holds its namespace; then the
+    namespace's own do, also over a restart."""
+    sim = SimCluster(nodes=1)
+    held = configmap()
+    held["metadata"]["finalizers"] = ["example.com/a"]
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}}
+    mine = {**space, "metadata": {"name": "x", "finalizers": ["example.com/b"]}}
+    sim.ask("namespace", "x", "create", {"manifest": mine}, namespace="")
+    sim.ask("configmap", "one", "create", {"manifest": held}, namespace="x")
+    put(sim, "x", "two")
+
+    delete(sim, "x")
+    sim.settle()
+    assert inside(sim, "x") == ["configmap/x/one"]
+    assert sim.cluster.plain.objects["configmap/x/one"].stage == plain.DELETING
+
+    before = sim.cluster
+    sim.crash_control()
+    compare(before, sim.cluster)
+    sim.ask("configmap", "one", "replace", {"manifest": configmap()}, namespace="x")
+    sim.settle()
+    assert inside(sim, "x") == []
+    assert "namespace/x" in sim.cluster.plain.objects, "its own finalizer is left"
+
+    sim.ask("namespace", "x", "replace", {"manifest": space}, namespace="")
+    sim.settle()
+    assert "namespace/x" not in sim.cluster.plain.objects
+
+
 def test_a_refused_command_makes_no_namespace() -> None:
     """Nothing happened."""
     sim = SimCluster(nodes=1)
