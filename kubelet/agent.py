@@ -42,6 +42,8 @@ NEVER: Final = float("inf")
 GONE_MAX: Final = 20_000
 """Uids of pods that are gone; the chain of positions protects from older messages."""
 TEMPLATES_MAX: Final = 512
+USAGE_PODS_MAX: Final = 1_000
+"""Pods whose usage one report carries: a message has a largest size."""
 EARLY_MAX: Final = 256
 """Assignments kept while the full list that they continue is on its way."""
 
@@ -130,6 +132,7 @@ class Agent:
         self._gone: dict[str, None] = {}
         self._templates: dict[str, podspec.PodTemplateSpec] = {}
         self._reported_at = -NEVER
+        self._usage: list[protocol.Usage] = []
         self._early: list[protocol.Assignment] = []
         self._sync_wanted = False
         self._sync_attempt = 0
@@ -166,11 +169,24 @@ class Agent:
         """Every pod that this node knows of, those just removed too."""
         return tuple(pod.status for pod in self._pods.values())
 
+    def identify(self, uid: str) -> tuple[str, str] | None:
+        """The namespace and the name of a pod of this node; None for any other."""
+        pod = self._pods.get(uid)
+        if pod is None or pod.status.removed:
+            return None
+        return pod.status.namespace, pod.status.name
+
     def running(self) -> frozenset[str]:
         """The uids that were started and are not gone."""
         return frozenset(u for u, p in self._pods.items() if not p.status.removed)
 
     # --- inputs --------------------------------------------------------------------
+
+    def adopt(self, statuses: Iterable[protocol.PodStatus]) -> None:
+        """Before anything else: pods that run since a former life of the kubelet. They
+        count as started; the first list says which of them go on."""
+        for status in statuses:
+            self._reporter.change(status)
 
     def on_connected(self, now: float) -> list[Effect]:
         """The wire is there (again): assignments may have been missed, so sync."""
@@ -269,6 +285,18 @@ class Agent:
         """The node itself changed; the next report says so."""
         if node != self._reporter.node:
             self._reporter.owe_node(node)
+        return self._finish(now, [])
+
+    def on_usage(self, now: float, usage: protocol.Usage) -> list[Effect]:
+        """What the pods used: the next report says so, once. What was not sent of the
+        usage before is void."""
+        self._usage = []
+        if self.connected and self.incarnation:
+            pods, size = usage.pods, USAGE_PODS_MAX
+            self._usage = [
+                msgspec.structs.replace(usage, pods=pods[start : start + size])
+                for start in range(0, len(pods), size)
+            ]
         return self._finish(now, [])
 
     def on_tick(self, now: float) -> list[Effect]:
@@ -432,6 +460,9 @@ class Agent:
             if now >= self._report_due():
                 self._reported_at = now
                 report = self._reporter.report(now, self.incarnation, self.position)
+                if self._usage:
+                    usage = self._usage.pop(0)
+                    report = msgspec.structs.replace(report, usage=usage)
                 effects.append(SendReport(report))
         wake = self._wake()
         if wake != self._woken_for:
@@ -453,7 +484,7 @@ class Agent:
         """Reports wait for the first sync: without an incarnation they say nothing."""
         if not self.incarnation:
             return NEVER
-        if self._reporter.owes:
+        if self._reporter.owes or self._usage:
             return self.report_at
         return self._reported_at + self.settings.heartbeat
 

@@ -3,73 +3,26 @@
 1. The format is that of the CRI: `F` ends a line, `P` says that it goes on.
 2. A file that has reached `LIMIT` is moved to `<file>.1`, which it replaces: the output
    of one run takes at most twice that.
-3. A line without a timestamp (of a container that outlived its kubelet) is read too.
+3. A line without a timestamp is read too.
+4. They are written by `shim.py`, which outlives the kubelet.
 """
 
-import logging
-import time
+import asyncio
 from collections import deque
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-_log = logging.getLogger(__name__)
+from kubelet import runtime
+from kubelet.shim import LIMIT as LIMIT
+from kubelet.shim import LogWriter as LogWriter
+from kubelet.shim import timestamp as timestamp
 
-LIMIT: Final = 10 * 1024 * 1024
-LINE_MAX: Final = 16 * 1024
-
-
-class LogWriter:
-    """The log of one run of one container."""
-
-    def __init__(self, path: Path, limit: int = LIMIT) -> None:
-        self.path = path
-        self._limit = limit
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: BinaryIO = path.open("ab")
-        self._size = self._file.tell()
-        self._partial: dict[str, bytes] = {}
-
-    def write(self, stream: str, data: bytes) -> None:
-        """Writes the complete lines of `data`; empty `data` ends the stream."""
-        if self._file.closed:
-            return
-        pending = self._partial.pop(stream, b"") + data
-        *lines, rest = pending.split(b"\n")
-        prefix = f"{timestamp(time.time_ns())} {stream} ".encode()
-        out = bytearray()
-        for line in lines:
-            while len(line) > LINE_MAX:
-                out += prefix + b"P " + line[:LINE_MAX] + b"\n"
-                line = line[LINE_MAX:]
-            out += prefix + b"F " + line + b"\n"
-        while len(rest) > LINE_MAX:
-            out += prefix + b"P " + rest[:LINE_MAX] + b"\n"
-            rest = rest[LINE_MAX:]
-        if rest and not data:  # the end, without a newline
-            out += prefix + b"F " + rest + b"\n"
-        elif rest:
-            self._partial[stream] = rest
-        if out:
-            try:
-                self._append(bytes(out))
-            except OSError as error:  # a full disk: the container goes on, unheard
-                _log.warning("output of a container is lost: %s", error)
-
-    def close(self) -> None:
-        """Afterwards nothing more is written."""
-        self._file.close()
-
-    def _append(self, data: bytes) -> None:
-        if self._size and self._size + len(data) > self._limit:
-            self._file.close()
-            self.path.replace(self.path.with_name(self.path.name + ".1"))
-            self._file = self.path.open("ab")
-            self._size = 0
-        self._file.write(data)
-        self._file.flush()
-        self._size += len(data)
+CHUNK: Final = 128 * 1024
+FOLLOW_SECONDS: Final = 0.2
+MESSAGE_MAX: Final = 4096
+MESSAGE_LOG_MAX: Final = 2048
+MESSAGE_LOG_LINES: Final = 80
 
 
 class LogReader:
@@ -133,11 +86,43 @@ class LogReader:
             return False
 
 
-def timestamp(nanoseconds: int) -> str:
-    """RFC 3339 in UTC with nine digits."""
-    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
+async def stream(
+    path: Path, options: runtime.LogOptions, runs: Callable[[], bool]
+) -> AsyncGenerator[bytes, None]:
+    """The lines of one run's log, in chunks; with `follow` for as long as it `runs`,
+    and then what it said last."""
+    reader = LogReader(path, since=options.since, timestamps=options.timestamps)
+    try:
+        for chunk in chunks(reader.first(options.tail), CHUNK):
+            yield chunk
+        follow = options.follow and not options.previous
+        while follow:
+            follow = runs()
+            for chunk in chunks(reader.more(), CHUNK):
+                yield chunk
+            if follow:
+                await asyncio.sleep(FOLLOW_SECONDS)
+    finally:
+        reader.close()
+
+
+def last_words(path: Path, log: Path, *, from_log: bool) -> str:
+    """A container's termination message: the file's content, or with `from_log` the
+    end of its log where the file is empty; cut as Kubernetes cuts them."""
+    try:
+        with path.open("rb") as file:
+            said = file.read(MESSAGE_MAX)
+    except OSError:
+        said = b""
+    if not said and from_log:
+        reader = LogReader(log, timestamps=False)
+        try:
+            said = reader.first(MESSAGE_LOG_LINES)[-MESSAGE_LOG_MAX:]
+        except OSError:
+            said = b""
+        finally:
+            reader.close()
+    return said.decode(errors="replace")
 
 
 def chunks(data: bytes, size: int) -> Iterator[bytes]:

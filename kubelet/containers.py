@@ -1,69 +1,44 @@
 """One container's lifecycle: a table of transitions and what follows. Pure.
 
-1. Everything that moves a container is in `TABLE`; what is not in a state's row does
-   not move it: an observation that comes too late is dropped.
+1. Everything that moves a container is in `transitions.TABLE`; what is not in a
+   state's row does not move it.
 2. An exit is judged by the restart policy, then by the back-off (`backoff.py`).
-3. What Kubernetes shows and says about it, spec 4.1 and 4.4 to the letter, is made in
-   this file: `status` and the notes.
+3. What Kubernetes shows and says about it is made to the letter of spec 4.1 and 4.4,
+   here (the notes) and in `shown.py`.
+4. A container whose PostStart hook runs is not running yet; the PreStop hook comes
+   before TERM, within the grace.
 
 `lifecycle.py` decides when a container's turn comes and when its pod ends.
 """
 
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
 from domain import podspec, protocol
-from kubelet import backoff, probe_results, runtime
+from kubelet import backoff, probe_results, runtime, shown
 from kubelet.effects import (
     Effect,
+    Fact,
+    FetchValues,
+    HookEnded,
+    HookKind,
     KillContainer,
     PullImage,
+    RunHook,
     RunProbe,
     StartContainer,
     StopContainer,
+    ValuesFetched,
 )
+from kubelet.transitions import TABLE, Event, State
 
 NEVER: Final = float("inf")
-
-State = Literal[
-    "Waiting",  # not its turn yet
-    "Pulling",
-    "PullFailed",  # ErrImagePull, then ImagePullBackOff
-    "Starting",
-    "StartFailed",  # CreateContainerConfigError and the like
-    "Running",
-    "Stopping",  # told to end; what follows depends on the restart policy
-    "Exited",  # judged at once: never seen from outside
-    "CrashLoop",
-    "Done",
-]
-Event = Literal[
-    "begin", "pulled", "pull failed", "started", "start failed", "exited", "stop",
-    "back off", "finish",
-]  # fmt: skip
-
-TABLE: Final[dict[State, dict[Event, State]]] = {
-    "Waiting": {"begin": "Pulling", "stop": "Done"},
-    "Pulling": {"pulled": "Starting", "pull failed": "PullFailed", "stop": "Done"},
-    "PullFailed": {"begin": "Pulling", "stop": "Done"},
-    "Starting": {
-        "started": "Running",
-        "start failed": "StartFailed",
-        "exited": "Exited",
-        "stop": "Stopping",
-    },
-    "StartFailed": {"begin": "Pulling", "stop": "Done"},
-    "Running": {"exited": "Exited", "stop": "Stopping"},
-    "Stopping": {"exited": "Exited"},
-    "Exited": {"begin": "Pulling", "back off": "CrashLoop", "finish": "Done"},
-    "CrashLoop": {"begin": "Pulling", "stop": "Done"},
-    "Done": {},
-}
-
 ERROR_SHOWN: Final = 1.0
 """ErrImagePull is shown for so long before it is called ImagePullBackOff."""
 CONFIG_RETRY: Final = 10.0
-
+MOUNT_RETRY: Final = 2.0
+HOOK_GRACE: Final = 2.0
+"""After its PreStop hook a container has at least so long to end, as in Kubernetes."""
 
 Say = Callable[[protocol.Note], None]
 
@@ -72,8 +47,9 @@ class ContainerMachine:
     """One container of one pod."""
 
     __slots__ = (
-        "_alive", "_backoff", "_changed", "_effects", "_grace", "_name", "_note",
-        "_owner", "_probes", "_pull_backoff", "_restart_policy", "_runtime_ready",
+        "_alive", "_backoff", "_changed", "_effects", "_grace", "_hook", "_hooks",
+        "_name", "_needs_values", "_note", "_owner", "_probes", "_problem",
+        "_pull_backoff", "_restart_policy", "_runtime_ready",
         "attempt", "container_id", "due", "ended", "kill_at", "last", "message",
         "reason", "restarts", "spec", "started_at", "state", "stopping",
     )  # fmt: skip
@@ -88,6 +64,8 @@ class ContainerMachine:
         backoff_cap: float,
         effects: list[Effect],
         note: Say,
+        hooks: bool = False,
+        needs_values: bool = False,
     ) -> None:
         self.spec = spec
         self.state: State = "Waiting"
@@ -114,6 +92,10 @@ class ContainerMachine:
         self._probes: list[probe_results.ProbeResult] = []
         self._effects = effects
         self._note = note
+        self._hooks = hooks  # whether there is somebody who runs them
+        self._hook: HookKind | None = None  # the one that runs
+        self._needs_values = needs_values
+        self._problem = ""  # why its volumes could not be made
 
     # --- what the pod asks ---------------------------------------------------------
 
@@ -128,8 +110,9 @@ class ContainerMachine:
 
     @property
     def runs(self) -> bool:
-        """Whether there is a process, as far as is known."""
-        return self._alive
+        """Whether there is a process, as far as is known, and its PostStart hook (if
+        any) is over."""
+        return self._alive and self._hook != "PostStart"
 
     @property
     def started(self) -> bool:
@@ -156,41 +139,7 @@ class ContainerMachine:
 
     def status(self, waiting_reason: str) -> protocol.ContainerStatus:
         """What `get pods` shows; `waiting_reason` where nothing better is known."""
-        if self.runs:
-            return protocol.ContainerStatus(
-                name=self._name,
-                state="running",
-                ready=self.ready,
-                started=self.started,
-                restarts=self.restarts,
-                started_at=self.started_at,
-                container_id=self.container_id,
-                last=self.last,
-            )
-        ended = self.ended
-        if ended is None or self.state in ("CrashLoop", "PullFailed"):
-            return protocol.ContainerStatus(
-                name=self._name,
-                state="waiting",
-                reason=self.reason or waiting_reason,
-                message=self.message,
-                restarts=self.restarts,
-                container_id=self.container_id,
-                last=ended or self.last,
-            )
-        return protocol.ContainerStatus(
-            name=self._name,
-            state="terminated",
-            reason=ended.reason,
-            message=ended.message,
-            restarts=self.restarts,
-            started_at=ended.started_at,
-            finished_at=ended.finished_at,
-            exit_code=ended.exit_code,
-            signal=ended.signal,
-            container_id=self.container_id,
-            last=self.last,
-        )
+        return shown.status(self, waiting_reason)
 
     # --- what the pod tells --------------------------------------------------------
 
@@ -199,6 +148,38 @@ class ContainerMachine:
         if self._move("begin"):
             self.due = NEVER
             self._effects.append(PullImage(self._name))
+
+    def restore(
+        self,
+        now: float,
+        held: runtime.HeldContainer,
+        told: protocol.ContainerStatus | None,
+    ) -> None:
+        """It was started by a former life of the kubelet, which `told` that of it: it
+        goes on as it was. What has ended meanwhile is judged as an exit is."""
+        if told is not None and told.container_id != held.container_id:
+            told = None  # of another run
+        self.attempt = self.restarts = held.attempt
+        self.container_id = held.container_id
+        self.started_at = held.started_at or now
+        self.state, self._alive, self._runtime_ready = "Running", True, True
+        if told is not None:
+            self.started_at = told.started_at or self.started_at
+            self.last = told.last
+        if held.running:
+            self._begin_probes(now)
+            for result in self._probes:
+                if told is not None and result.kind != "Liveness":
+                    result.passed = (
+                        told.ready if result.kind == "Readiness" else told.started
+                    )
+            return
+        fact = runtime.ContainerExited(
+            uid="", container=self._name, attempt=held.attempt,
+            exit_code=held.exit_code, signal=held.signal, reason=held.reason,
+            message=held.message,
+        )  # fmt: skip
+        self._on_exited(held.finished_at or now, fact)
 
     def stop(self, now: float, *, kill_at: float, graceful: bool) -> None:
         """The pod ends: no more restarts, and the end of what runs by `kill_at`."""
@@ -209,10 +190,10 @@ class ContainerMachine:
         if self.state != "Stopping":
             return
         self.kill_at = min(self.kill_at, kill_at)
-        if before != "Stopping" and graceful:
-            self._effects.append(StopContainer(self._name))
-        if first and self.runs:
+        if first and self._alive:
             self._say("Killing", f"Stopping container {self._name}")
+        if before != "Stopping" and graceful:
+            self._terminate()
         if self.kill_at <= now:
             self._kill()
 
@@ -234,7 +215,9 @@ class ContainerMachine:
 
     def tick(self, now: float) -> None:
         """Carries out what is due by `now`."""
-        if self.kill_at <= now:
+        if self.kill_at <= now and self._hook == "PreStop":
+            self._after_pre_stop(now)  # its time is over; TERM still comes before KILL
+        elif self.kill_at <= now:
             self._kill()
         if self.due <= now:
             self._retry(now)
@@ -246,7 +229,7 @@ class ContainerMachine:
                         RunProbe(self._name, self.attempt, result.kind)
                     )
 
-    def observe(self, now: float, fact: runtime.Observation) -> None:
+    def observe(self, now: float, fact: Fact) -> None:
         """One observation about this container; a late one changes nothing."""
         attempt = getattr(fact, "attempt", self.attempt)
         if attempt != self.attempt:
@@ -268,6 +251,10 @@ class ContainerMachine:
                 self._on_exited(now, fact)
             case runtime.Probed():
                 self._on_probed(now, fact)
+            case HookEnded():
+                self._on_hook_ended(now, fact)
+            case ValuesFetched():
+                self._on_values(now, fact)
 
     # --- transitions ---------------------------------------------------------------
 
@@ -279,24 +266,15 @@ class ContainerMachine:
         return True
 
     def _on_pulled(self, fact: runtime.ImagePulled) -> None:
-        if not self._move("pulled"):
+        if not self._move("fetch" if self._needs_values else "pulled"):
             return
-        image = self.spec.image
-        if fact.present:
-            text = (
-                f'Container image "{image}" already present on machine and can be '
-                "accessed by the pod"
-            )
-        else:
-            took = backoff.go_duration(round(fact.seconds, 3))
-            text = f'Successfully pulled image "{image}" in {took} '
-            text += f"({took} including waiting)"
-        self._say("Pulled", text)
+        self._say("Pulled", shown.pulled(self.spec.image, fact))
         self._pull_backoff = None
         self.reason = self.message = ""
         if self.ended is not None and self.attempt == self.restarts:
             self.attempt += 1
-        self._effects.append(StartContainer(self._name, self.attempt))
+        asked = FetchValues if self._needs_values else StartContainer
+        self._effects.append(asked(self._name, self.attempt))
 
     def _on_pull_failed(self, now: float, fact: runtime.ImageFailed) -> None:
         if not self._move("pull failed"):
@@ -323,18 +301,11 @@ class ContainerMachine:
             return  # it was stopped while it started; its exit follows
         self._say("Created", "Container created")
         self._say("Started", "Container started")
-        spec = self.spec
-        if spec.startup_probe or spec.liveness_probe or spec.readiness_probe:
-            found: list[tuple[runtime.ProbeKind, podspec.Probe | None]] = [
-                ("Startup", spec.startup_probe),
-                ("Liveness", spec.liveness_probe),
-                ("Readiness", spec.readiness_probe),
-            ]
-            self._probes = [
-                probe_results.ProbeResult(kind, probe, now)
-                for kind, probe in found
-                if probe is not None
-            ]
+        hooks = self.spec.lifecycle
+        if self._hooks and hooks is not None and hooks.post_start is not None:
+            self._run_hook("PostStart")
+        else:
+            self._begin_probes(now)
 
     def _on_start_failed(self, now: float, fact: runtime.ContainerFailed) -> None:
         self._say("Failed", f"Error: {fact.message}", warning=True)
@@ -365,10 +336,13 @@ class ContainerMachine:
             message=fact.message,
         )
         self._alive = False
+        self._hook = None
         self.kill_at = NEVER
         self._probes = []
         changed, self._changed = self._changed, False
-        if self.stopping or not (changed or self._restarts(fact.exit_code)):
+        policy = self._restart_policy
+        again = changed or shown.restarts(self.spec, policy, fact.exit_code)
+        if self.stopping or not again:
             self._move("finish")
             return
         ready_at = self._backoff.ready_at(now)
@@ -403,14 +377,74 @@ class ContainerMachine:
             seconds = self._grace if grace is None else float(grace)
             self._restart(now, f"{text}will be restarted", seconds)
 
+    def _on_hook_ended(self, now: float, fact: HookEnded) -> None:
+        if self._hook != fact.kind:
+            return
+        if fact.message:  # not shown: it may hold what a secret says
+            reason, text = f"Failed{fact.kind}Hook", f"{fact.kind}Hook failed"
+            self._say(reason, text, warning=True)
+        if fact.kind == "PreStop":
+            self._after_pre_stop(now)
+            return
+        self._hook = None
+        if self.state == "Running" and fact.message:
+            self._restart(now, "FailedPostStartHook", self._grace)
+        elif self.state == "Running":
+            self._begin_probes(now)
+
+    def _on_values(self, now: float, fact: ValuesFetched) -> None:
+        if self.state != "Fetching":
+            return
+        if not fact.problem:
+            self._move("fetched")
+            self._effects.append(StartContainer(self._name, self.attempt))
+        else:
+            self._move("start failed")
+            self.due = now + MOUNT_RETRY
+            if fact.problem != self._problem:
+                self._say("FailedMount", fact.problem, warning=True)
+        self._problem = fact.problem
+
     # --- helpers -------------------------------------------------------------------
+
+    def _begin_probes(self, now: float) -> None:
+        spec = self.spec
+        if spec.startup_probe or spec.liveness_probe or spec.readiness_probe:
+            found: list[tuple[runtime.ProbeKind, podspec.Probe | None]] = [
+                ("Startup", spec.startup_probe),
+                ("Liveness", spec.liveness_probe),
+                ("Readiness", spec.readiness_probe),
+            ]
+            self._probes = [
+                probe_results.ProbeResult(kind, probe, now)
+                for kind, probe in found
+                if probe is not None
+            ]
+
+    def _run_hook(self, kind: HookKind) -> None:
+        self._hook = kind
+        self._effects.append(RunHook(self._name, self.attempt, kind))
+
+    def _terminate(self) -> None:
+        """Its PreStop hook if it has one, then TERM."""
+        hooks = self.spec.lifecycle
+        wanted = self._hooks and hooks is not None and hooks.pre_stop is not None
+        if wanted and self._alive:
+            self._run_hook("PreStop")
+        else:
+            self._effects.append(StopContainer(self._name))
+
+    def _after_pre_stop(self, now: float) -> None:
+        self._hook = None
+        self.kill_at = max(self.kill_at, now + HOOK_GRACE)
+        self._effects.append(StopContainer(self._name))
 
     def _restart(self, now: float, why: str, grace: float) -> None:
         """What runs is told to end; its exit begins the next run."""
         self._say("Killing", why)
         self._move("stop")
         self.kill_at = now + grace
-        self._effects.append(StopContainer(self._name))
+        self._terminate()
 
     def _next_run(self) -> None:
         self.restarts = self.attempt
@@ -434,6 +468,7 @@ class ContainerMachine:
         self.begin()
 
     def _kill(self) -> None:
+        self._hook = None
         self.kill_at = NEVER
         self._effects.append(KillContainer(self._name))
 
@@ -442,17 +477,6 @@ class ContainerMachine:
             if result.kind == "Startup" and not result.passed:
                 return [result]
         return [result for result in self._probes if result.kind != "Startup"]
-
-    def _restarts(self, exit_code: int) -> bool:
-        """Spec 4.4: the first matching rule, else the container's, else the pod's."""
-        for rule in self.spec.restart_policy_rules:
-            codes = rule.exit_codes
-            if codes is not None and (
-                (exit_code in codes.values) == (codes.operator == "In")
-            ):
-                return True
-        policy = self.spec.restart_policy or self._restart_policy
-        return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
 
     def _say(self, reason: str, message: str, *, warning: bool = False) -> None:
         self._note(

@@ -1,8 +1,14 @@
-"""What a pod's machine asks of the runtime; carried out in order by `pods.py`."""
+"""What a pod's machine asks for, carried out in order by `pods.py`; and the facts that
+answer what no runtime answers: hooks and values (`chores.py`)."""
+
+from typing import Literal
 
 import msgspec
 
 from kubelet import runtime
+from kubelet.values import Values
+
+HookKind = Literal["PostStart", "PreStop"]
 
 
 class StartSandbox(msgspec.Struct, frozen=True, gc=False):
@@ -46,6 +52,42 @@ class RunProbe(msgspec.Struct, frozen=True, gc=False):
     kind: runtime.ProbeKind
 
 
+class RunHook(msgspec.Struct, frozen=True, gc=False):
+    """Run this hook of this run of the container; answered by `HookEnded`."""
+
+    container: str
+    attempt: int
+    kind: HookKind
+
+
+class FetchValues(msgspec.Struct, frozen=True, gc=False):
+    """Get the pod's ConfigMaps and Secrets; answered by `ValuesFetched`."""
+
+    container: str
+    attempt: int
+
+
+class HookEnded(runtime.Fact, frozen=True, kw_only=True, gc=False):
+    """A hook is over; `message` says why it failed, and is empty otherwise."""
+
+    container: str
+    attempt: int
+    kind: HookKind
+    message: str = ""
+
+
+class ValuesFetched(runtime.Fact, frozen=True, kw_only=True):
+    """The pod's values, for a container that waits for them. With a `problem` its
+    volumes cannot be made yet."""
+
+    container: str
+    attempt: int
+    values: Values
+    problem: str = ""
+
+
+Fact = runtime.Observation | HookEnded | ValuesFetched
+
 Effect = (
     StartSandbox
     | RemoveSandbox
@@ -54,4 +96,6 @@ Effect = (
     | StopContainer
     | KillContainer
     | RunProbe
+    | RunHook
+    | FetchValues
 )

@@ -2,8 +2,9 @@
 
 1. `$(NAME)` is replaced by a variable that was defined before; `$$(NAME)` is the text
    `$(NAME)`; an unknown one stays as it is. So Kubernetes does it.
-2. `valueFrom.fieldRef` knows the fields of the downward API. There are no ConfigMaps
-   and no Secrets: a reference to one is an error unless it is optional.
+2. `valueFrom.fieldRef` knows the fields of the downward API. ConfigMaps and Secrets
+   are those of `Sandbox.values`: a reference to what is not there is an error unless
+   it is optional. With `envFrom` a key that cannot be a variable's name is left out.
 3. Nothing of the kubelet's own environment gets in but `PATH`, `LANG`, `TZ`.
 """
 
@@ -12,15 +13,15 @@ from collections.abc import Mapping
 from typing import Final
 
 from domain import podspec
+from domain.pod_values import Kind, Reference
 from kubelet import runtime
+from kubelet.values import ConfigError as ConfigError
 
 INHERITED: Final = ("PATH", "LANG", "TZ")
 _REFERENCE: Final = re.compile(r"\$\$|\$\(([^()]*)\)")
+_Source = podspec.ConfigMapEnvSource | podspec.SecretEnvSource
+_Selector = podspec.ConfigMapKeySelector | podspec.SecretKeySelector
 _SUBSCRIPT: Final = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
-
-
-class ConfigError(Exception):
-    """The container's configuration names something that is not there."""
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
@@ -58,11 +59,7 @@ def build(
     }
     variables |= image
     for source in container.env_from:
-        config_map, secret = source.config_map_ref, source.secret_ref
-        if config_map is not None and not config_map.optional:
-            raise ConfigError(f'configmap "{config_map.name}" not found')
-        if secret is not None and not secret.optional:
-            raise ConfigError(f'secret "{secret.name}" not found')
+        variables |= _all_of(source, sandbox)
     for variable in container.env:
         if variable.value_from is None:
             variables[variable.name] = expand(variable.value, variables)
@@ -71,6 +68,24 @@ def build(
         if value is not None:
             variables[variable.name] = value
     return variables
+
+
+def _all_of(source: podspec.EnvFromSource, sandbox: runtime.Sandbox) -> dict[str, str]:
+    found: dict[str, str] = {}
+    given: tuple[tuple[Kind, _Source | None], ...] = (
+        ("configmap", source.config_map_ref),
+        ("secret", source.secret_ref),
+    )
+    for kind, named in given:
+        if named is None:
+            continue
+        reference = Reference(kind, named.name)
+        data = sandbox.values.all(reference, optional=bool(named.optional)) or {}
+        for key, value in data.items():
+            name = source.prefix + key
+            if name and "=" not in name and "\0" not in name:
+                found[name] = value.decode(errors="replace")
+    return found
 
 
 def _value_from(
@@ -83,17 +98,21 @@ def _value_from(
     if source.field_ref is not None:
         return field(source.field_ref.field_path, sandbox, ip=ip, host_ip=host_ip)
     if source.resource_field_ref is not None:
-        kind, _, name = source.resource_field_ref.resource.partition(".")
-        resources = container.resources
-        amounts = getattr(resources, kind, None) if resources else None
-        amount = amounts.get(name) if isinstance(amounts, dict) else None
-        return "0" if amount is None else str(amount)
-    for key, kind in (
-        (source.config_map_key_ref, "configmap"),
-        (source.secret_key_ref, "secret"),
-    ):
-        if key is not None and not key.optional:
-            raise ConfigError(f'{kind} "{key.name}" not found')
+        return resource(source.resource_field_ref, container)
+    given: tuple[tuple[Kind, _Selector | None], ...] = (
+        ("configmap", source.config_map_key_ref),
+        ("secret", source.secret_key_ref),
+    )
+    for kind, selector in given:
+        if selector is None:
+            continue
+        value = sandbox.values.key(
+            Reference(kind, selector.name),
+            selector.key,
+            sandbox.namespace,
+            optional=bool(selector.optional),
+        )
+        return None if value is None else value.decode(errors="replace")
     return None
 
 
@@ -117,3 +136,30 @@ def field(path: str, sandbox: runtime.Sandbox, *, ip: str, host_ip: str) -> str:
         raise ConfigError(f"unsupported fieldPath: {path}")
     values = sandbox.labels if match[1] == "labels" else sandbox.annotations
     return values.get(match[2], "")
+
+
+def file_field(path: str, sandbox: runtime.Sandbox, *, ip: str, host_ip: str) -> str:
+    """As `field`, and all labels or annotations, one `key="value"` a line."""
+    whole = {
+        "metadata.labels": sandbox.labels,
+        "metadata.annotations": sandbox.annotations,
+    }
+    if path in whole:
+        pairs = sorted(whole[path].items())
+        return "\n".join(f"{key}={_quoted(value)}" for key, value in pairs)
+    return field(path, sandbox, ip=ip, host_ip=host_ip)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def resource(
+    source: podspec.ResourceFieldSelector, container: podspec.Container
+) -> str:
+    """The amount of a container's request or limit; "0" if it has none."""
+    kind, _, name = source.resource.partition(".")
+    amounts = getattr(container.resources, kind, None)
+    amount = amounts.get(name) if isinstance(amounts, dict) else None
+    return "0" if amount is None else str(amount)

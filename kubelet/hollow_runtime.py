@@ -15,8 +15,8 @@ from typing import Final
 
 import msgspec
 
-from domain import protocol
-from kubelet import runtime
+from domain import errors, protocol
+from kubelet import hollow_usage, runtime
 
 NEVER: Final = float("inf")
 
@@ -46,7 +46,15 @@ class HollowSettings(msgspec.Struct, frozen=True, kw_only=True):
 class _Container:
     """One container of a hollow pod."""
 
-    __slots__ = ("attempt", "ready_at", "running", "starting", "stop_wanted")
+    __slots__ = (
+        "attempt",
+        "metered_at",
+        "ready_at",
+        "running",
+        "starting",
+        "stop_wanted",
+        "used",
+    )
 
     def __init__(self) -> None:
         self.attempt = -1
@@ -54,17 +62,20 @@ class _Container:
         self.running = False
         self.stop_wanted = False
         self.ready_at = 0.0
+        self.used = 0.0
+        self.metered_at = 0.0
 
 
 class _Pod:
     """One hollow pod."""
 
-    __slots__ = ("containers", "going", "ip", "sandbox")
+    __slots__ = ("containers", "going", "ip", "load", "sandbox")
 
     def __init__(self, sandbox: runtime.Sandbox, ip: str) -> None:
         self.sandbox = sandbox
         self.ip = ip
         self.going = False
+        self.load = hollow_usage.load(sandbox.annotations)
         self.containers: dict[str, _Container] = {}
 
 
@@ -108,6 +119,21 @@ class HollowPods:
             for uid, pod in self._pods.items()
         )
 
+    def usage(self, now: float) -> tuple[runtime.ContainerUsage, ...]:
+        """What the running containers have used, by their pods' load."""
+        found = []
+        for uid, pod in self._pods.items():
+            for name, state in pod.containers.items():
+                if state.running:
+                    state.used += pod.load.cpu * max(0.0, now - state.metered_at)
+                    state.metered_at = now
+                    used = runtime.ContainerUsage(
+                        uid=uid, container=name,
+                        cpu_seconds=state.used, memory_bytes=pod.load.memory,
+                    )  # fmt: skip
+                    found.append(used)
+        return tuple(found)
+
     def start_sandbox(self, now: float, sandbox: runtime.Sandbox) -> None:
         """The pod gets an address at once; one that is on its way out is a new one."""
         pod = self._pods.get(sandbox.uid)
@@ -121,6 +147,7 @@ class HollowPods:
             ip = f"10.{high // 256 % 256}.{high % 256}.{low + 1}"
             pod = self._pods[sandbox.uid] = _Pod(sandbox, ip)
         pod.sandbox = sandbox
+        pod.load = hollow_usage.load(sandbox.annotations)
         self._plan(now, runtime.SandboxReady(uid=sandbox.uid, ip=pod.ip))
 
     def remove_sandbox(self, now: float, uid: str) -> None:
@@ -233,6 +260,7 @@ class HollowPods:
                 if not state.starting:
                     return state.running
                 state.starting, state.running = False, True
+                state.used, state.metered_at = 0.0, now
                 if state.stop_wanted:
                     state.stop_wanted = False
                     self.stop_container(now, fact.uid, fact.container)
@@ -382,6 +410,18 @@ class HollowRuntime:
         self._require(uid, container)
         return runtime.ExecResult(exit_code=0, output="")
 
+    async def open_stream(
+        self, uid: str, container: str, request: runtime.StreamRequest
+    ) -> runtime.Stream:
+        """There is nothing to open a session with: refused."""
+        del request
+        self._require(uid, container)
+        raise errors.Rejected(
+            "BadRequest",
+            "this node is hollow: it runs nothing, so there is nothing to exec into or "
+            "to attach to",
+        )
+
     async def logs(
         self, uid: str, container: str, options: runtime.LogOptions
     ) -> AsyncIterator[bytes]:
@@ -389,6 +429,14 @@ class HollowRuntime:
         self._require(uid, container)
         if options.follow:
             yield b""
+
+    async def usage(self) -> tuple[runtime.ContainerUsage, ...]:
+        """See `runtime.Runtime`."""
+        return self._pods.usage(self._clock())
+
+    def held(self) -> tuple[runtime.HeldPod, ...]:
+        """See `runtime.Runtime`: nothing of a hollow pod outlives its process."""
+        return ()
 
     def list(self) -> tuple[runtime.SandboxState, ...]:
         """See `runtime.Runtime`."""

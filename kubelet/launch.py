@@ -10,11 +10,24 @@ from typing import Final
 import msgspec
 
 from domain import podspec
-from kubelet import environment, images, reaper, runtime
+from kubelet import (
+    environment,
+    images,
+    machine,
+    probes,
+    reaper,
+    runtime,
+    sandboxes,
+    value_files,
+)
 
 MARK: Final = "ROLLBOOK_POD_UID"
-HOST_IP: Final = "127.0.0.1"
+TERMINATION_LOG: Final = "ROLLBOOK_TERMINATION_LOG"
+"""Names the file that stands for `terminationMessagePath`, which a process has not."""
+HOST_IP: Final = machine.HOST_IP
 LOW_PORT_OFFSET: Final = 8000
+FAILURES: Final = (environment.ConfigError, LookupError, OSError, ValueError)
+"""What `prepare` and a start raise."""
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,18 +43,27 @@ def prepare(
     spec: podspec.Container,
     *,
     ip: str,
-    root: Path,
+    run: sandboxes.Run,
+    folder: Path,
     catalogue: images.Catalogue,
-    life: str,
+    mark: str,
 ) -> Launch:
-    """How to start `spec`; afterwards `root` exists and holds the image's files.
-    `life` marks the process for the reaper of this kubelet.
+    """How to start `spec`; afterwards the working directory exists, with the image's
+    files and the volumes that the pod has in `folder`. `mark` is that of `guard.py`.
 
     Raises `environment.ConfigError` for a reference to what is not there, and
     `ValueError` if there is nothing to run.
     """
+    root = run.root
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    extra = {MARK: sandbox.uid, reaper.VARIABLE: life, "HOME": str(root)}
+    extra = {
+        MARK: sandbox.uid,
+        reaper.VARIABLE: mark,
+        TERMINATION_LOG: str(run.message_path),
+        "HOME": str(root),
+    }
+    made = value_files.prepare(sandbox, folder / "volumes", ip=ip, host_ip=HOST_IP)
+    _link_volumes(root, spec, made)
     command = spec.command + spec.args
     found = None if spec.command else catalogue.find(spec.image)
     if found is not None:
@@ -66,6 +88,16 @@ def prepare(
     )
 
 
+def waiting_reason(error: Exception) -> str:
+    """The waiting reason (spec 4.4) of a container that one of `FAILURES` kept from
+    starting."""
+    if isinstance(error, environment.ConfigError):
+        return "CreateContainerConfigError"
+    if isinstance(error, LookupError):
+        return "CreateContainerError"
+    return "RunContainerError"
+
+
 def listening_port(spec: podspec.Container, image: images.Image) -> int:
     """Where an image of the catalogue listens: the container's first port, else its
     own; 0 if it does not listen."""
@@ -79,13 +111,7 @@ def probed_port(spec: podspec.Container, wanted: int | str) -> int:
 
     Raises `LookupError` for a name that the container does not have.
     """
-    if isinstance(wanted, int):
-        number = wanted
-    else:
-        named = [port.container_port for port in spec.ports if port.name == wanted]
-        if not named and not wanted.isdecimal():
-            raise LookupError(f'couldn\'t find port: "{wanted}"')
-        number = named[0] if named else int(wanted)
+    number = probes.number_of(spec, wanted)
     return number if spec.command else _bindable(number)
 
 
@@ -103,6 +129,25 @@ def _first_unprivileged_port() -> int:
 
 
 _FIRST_PORT: Final = _first_unprivileged_port()
+
+
+def _link_volumes(root: Path, spec: podspec.Container, made: dict[str, Path]) -> None:
+    """Afterwards each volume is seen below `root`, where the container mounts it."""
+    for mount in spec.volume_mounts:
+        if mount.name not in made:
+            continue
+        target = made[mount.name] / (mount.sub_path or ".")
+        link = root / mount.mount_path.lstrip("/")
+        if not (
+            Path(os.path.normpath(link)).is_relative_to(root)
+            and Path(os.path.normpath(target)).is_relative_to(made[mount.name])
+        ):
+            raise ValueError(f"volume {mount.name!r} would lie outside of its place")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if link.is_symlink():
+            link.unlink()
+        if not link.exists():
+            link.symlink_to(target)
 
 
 def _write_files(root: Path, files: dict[str, str]) -> None:

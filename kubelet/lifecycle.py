@@ -8,6 +8,9 @@
    Running. It never leaves Succeeded or Failed.
 4. `stop` says TERM to all, KILL after the grace; when the last container has ended
    the sandbox is removed, and then the status says `removed`, once.
+5. After `activeDeadlineSeconds` all containers are stopped with the pod's grace; when
+   the last has ended the pod is Failed, and stays until it is told to stop.
+6. `restore` takes the place of `start` for a pod that runs already.
 
 A container's own transitions are in `containers.py`.
 """
@@ -17,11 +20,15 @@ from typing import Final
 import msgspec
 
 from domain import podspec, protocol
+from domain.pod_values import references
 from kubelet import backoff, containers, runtime
 from kubelet.effects import Effect as Effect
+from kubelet.effects import Fact, ValuesFetched
+from kubelet.effects import FetchValues as FetchValues
 from kubelet.effects import KillContainer as KillContainer
 from kubelet.effects import PullImage as PullImage
 from kubelet.effects import RemoveSandbox as RemoveSandbox
+from kubelet.effects import RunHook as RunHook
 from kubelet.effects import RunProbe as RunProbe
 from kubelet.effects import StartContainer as StartContainer
 from kubelet.effects import StartSandbox as StartSandbox
@@ -29,25 +36,29 @@ from kubelet.effects import StopContainer as StopContainer
 
 NEVER: Final = float("inf")
 SANDBOX_RETRY: Final = 10.0
+DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
+DEADLINE_TEXT: Final = "Pod was active on the node longer than the specified deadline"
 
 
 class LifecycleSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`backoff_cap`: the longest wait before a restart, 1 to 300 s (spec 4.4).
 
-    Without `notes` nothing is said to people about pods (hollow nodes).
+    Without `notes` nothing is said to people about pods, and without `chores` there is
+    nobody who runs hooks and fetches values (hollow nodes).
     """
 
     backoff_cap: float = backoff.CAP
     notes: bool = True
+    chores: bool = False
 
 
 class PodLifecycle:
     """One pod of this node. The inputs return effects; then ask for `changed`."""
 
     __slots__ = (
-        "_containers", "_effects", "_init", "_initialized", "_ip", "_kill_at",
-        "_notes", "_phase", "_removed", "_removing", "_retry_at", "_sandboxed",
-        "_settings", "_shown", "_started_at", "_stopping", "pod",
+        "_containers", "_effects", "_expired", "_init", "_initialized", "_ip",
+        "_kill_at", "_notes", "_phase", "_removed", "_removing", "_retry_at",
+        "_sandboxed", "_settings", "_shown", "_started_at", "_stopping", "pod",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +68,7 @@ class PodLifecycle:
         self._settings = settings or LifecycleSettings()
         self._effects: list[Effect] = []
         self._notes: list[protocol.Note] = []
+        self._expired = False  # its activeDeadlineSeconds are over
         self._init = [self._machine(c, init=True) for c in pod.spec.init_containers]
         self._containers = [self._machine(c) for c in pod.spec.containers]
         self._initialized = not self._init
@@ -77,6 +89,34 @@ class PodLifecycle:
         """The pod was assigned: set it up."""
         self._started_at = now
         self._effects.append(StartSandbox())
+        return self._finish()
+
+    def restore(
+        self, now: float, held: runtime.HeldPod, told: protocol.PodStatus | None
+    ) -> list[Effect]:
+        """It runs since a former life of the kubelet, which `told` that of it: it goes
+        on from there. What was never started begins."""
+        begun = [each.started_at for each in held.containers if each.started_at]
+        self._started_at = min(begun, default=now)
+        self._ip, self._sandboxed = held.ip, True
+        statuses: dict[str, protocol.ContainerStatus] = {}
+        over = False
+        if told is not None:
+            self._started_at = told.started_at or self._started_at
+            if told.phase in ("Succeeded", "Failed"):
+                self._phase, over = told.phase, True
+                self._expired = told.reason == DEADLINE_EXCEEDED
+            statuses = {
+                each.name: each for each in (*told.init_containers, *told.containers)
+            }
+        for each in held.containers:
+            machine = self._find(each.name)
+            if machine is not None:
+                machine.stopping = over or self._deadline <= now  # so: no restart
+                machine.restore(now, each, statuses.get(each.name))
+        if self._deadline <= now:
+            self._expire(now)
+        self._advance()
         return self._finish()
 
     def update(self, now: float, spec: podspec.PodSpec) -> list[Effect]:
@@ -104,7 +144,7 @@ class PodLifecycle:
         self._advance()
         return self._finish()
 
-    def observe(self, now: float, fact: runtime.Observation) -> list[Effect]:
+    def observe(self, now: float, fact: Fact) -> list[Effect]:
         """One observation about this pod."""
         match fact:
             case runtime.SandboxReady():
@@ -114,10 +154,13 @@ class PodLifecycle:
                 self._on_sandbox_failed(now, fact)
             case runtime.SandboxRemoved():
                 self._removed = self._removing
+            case ValuesFetched():
+                self.pod = msgspec.structs.replace(self.pod, values=fact.values)
+                if self._sandboxed and not self._removing:
+                    self._effects.append(StartSandbox())  # so the runtime has them too
+                self._to_container(now, fact.container, fact)
             case _:
-                machine = self._find(fact.container)
-                if machine is not None:
-                    machine.observe(now, fact)
+                self._to_container(now, fact.container, fact)
         self._advance()
         return self._finish()
 
@@ -126,6 +169,8 @@ class PodLifecycle:
         if self._retry_at <= now:
             self._retry_at = NEVER
             self._effects.append(StartSandbox())
+        if self._deadline <= now:
+            self._expire(now)
         for machine in self._all():
             machine.tick(now)
         self._advance()
@@ -136,12 +181,17 @@ class PodLifecycle:
     @property
     def wake(self) -> float:
         """When `tick` is due next; infinite when nothing is."""
-        wake = self._retry_at
+        wake = min(self._retry_at, self._deadline)
         for machine in self._init:
             wake = min(wake, machine.wake)
         for machine in self._containers:
             wake = min(wake, machine.wake)
         return wake
+
+    @property
+    def ip(self) -> str:
+        """The pod's address; empty before it has one."""
+        return self._ip
 
     @property
     def removed(self) -> bool:
@@ -166,7 +216,7 @@ class PodLifecycle:
                 self._removing = True
                 self._effects.append(RemoveSandbox())
             return
-        if not self._sandboxed:
+        if not self._sandboxed or self._expired:
             return
         if not self._initialized:
             self._initialized = self._run_init()
@@ -174,6 +224,30 @@ class PodLifecycle:
             for machine in self._containers:
                 if machine.state == "Waiting":
                     machine.begin()
+
+    @property
+    def _deadline(self) -> float:
+        """When `activeDeadlineSeconds` are over, if that still means something."""
+        seconds = self.pod.spec.active_deadline_seconds
+        ended = self._phase in ("Succeeded", "Failed")
+        if seconds is None or ended or self._stopping or self._expired:
+            return NEVER
+        return self._started_at + seconds
+
+    def _expire(self, now: float) -> None:
+        """Rule 5."""
+        self._expired = True
+        self._retry_at = NEVER
+        self._say(protocol.Note(reason=DEADLINE_EXCEEDED, message=DEADLINE_TEXT))
+        seconds = self.pod.spec.termination_grace_period_seconds
+        kill_at = now + (30.0 if seconds is None else float(seconds))
+        for machine in self._all():
+            machine.stop(now, kill_at=kill_at, graceful=kill_at > now)
+
+    def _to_container(self, now: float, name: str, fact: Fact) -> None:
+        machine = self._find(name)
+        if machine is not None:
+            machine.observe(now, fact)
 
     def _run_init(self) -> bool:
         """Begins the next init container; True when all have done their part."""
@@ -202,6 +276,7 @@ class PodLifecycle:
         pod = self.pod
         reason = "PodInitializing" if self._init else "ContainerCreating"
         self._phase = self._next_phase()
+        failed = self._expired and self._phase == "Failed"
         statuses = tuple([m.status(reason) for m in self._containers])
         init = tuple([m.status("PodInitializing") for m in self._init])
         sidecars_ready = all(
@@ -216,6 +291,8 @@ class PodLifecycle:
             and all(status.ready for status in statuses)
             and sidecars_ready,
             ip=self._ip,
+            reason=DEADLINE_EXCEEDED if failed else "",
+            message=DEADLINE_TEXT if failed else "",
             started_at=self._started_at,
             containers=statuses,
             init_containers=init,
@@ -226,6 +303,9 @@ class PodLifecycle:
         """Spec 4.1, from the containers; a final phase is kept."""
         if self._phase in ("Succeeded", "Failed"):
             return self._phase
+        if self._expired:
+            ended = all(m.state == "Done" for m in self._all())
+            return "Failed" if ended else self._phase
         if not self._initialized:
             failed = any(m.state == "Done" and not m.succeeded for m in self._init)
             return "Failed" if failed else "Pending"
@@ -254,6 +334,8 @@ class PodLifecycle:
             backoff_cap=self._settings.backoff_cap,
             effects=self._effects,
             note=self._say,
+            hooks=self._settings.chores,
+            needs_values=self._settings.chores and bool(references(pod.spec)),
         )
 
     def _say(self, note: protocol.Note) -> None:

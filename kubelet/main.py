@@ -2,9 +2,9 @@
 
 1. One connection serves all nodes, unless `secrets` gives nodes logins of their own.
    Even then each node is answered in its own inbox: control answers nowhere else.
-2. A message that cannot be read is counted and logged; nothing else happens.
-3. TERM or INT: the pods are stopped within their grace (unless `keep_pods`), then the
-   process ends. A refused login or a folder in use end it with `Permanent`.
+2. TERM or INT: the pods are stopped within their grace, unless `keep_pods`: then they
+   run on, and the next life of the kubelet goes on with them. Then the process ends. A
+   refused login or a folder in use end it with `Permanent`.
 """
 
 import asyncio
@@ -15,21 +15,29 @@ from collections import Counter
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from adapters import cancelling, collector, nats_wire
-from adapters.nats_wire import Msg
-from domain import errors, podspec, protocol
-from kubelet import agent, hollow_runtime, lifecycle, logs_service, node, runtime
+from adapters import cancelling, collector, exposing, nats_wire
+from domain import podspec, protocol
+from kubelet import (
+    agent,
+    container_settings,
+    hollow_runtime,
+    lifecycle,
+    logs_service,
+    memory,
+    node,
+    runtimes,
+    sessions,
+    wire,
+)
 
-SYNC_TIMEOUT: Final = 60.0
-"""As long as the longest wait before the next try (agent.SYNC_RETRY_LIMIT): what a
-control that is late says is still the answer, as long as nothing newer was asked."""
-WATCH_SECONDS: Final = 0.2
-PAYLOAD_SLACK: Final = 4096
-FLUSH_EVERY: Final = 16
+if TYPE_CHECKING:
+    from adapters.exposition import Board
+
+USAGE_INTERVAL: Final = 15.0
 
 _log = logging.getLogger(__name__)
 
@@ -49,21 +57,33 @@ class KubeletSettings(msgspec.Struct, frozen=True, kw_only=True):
     secret: str = ""
     secrets: dict[str, str] = {}
     data: Path = Path(".rollbook/kubelet")
-    runtime: Literal["process", "hollow"] = "process"
+    runtime: Literal["process", "container", "hollow"] = "process"
+    engine: str = ""
+    """The container engine's address; "" looks for one (adapters/engine.py)."""
+    rules: container_settings.Rules = container_settings.Rules()
+    """What containers may do to this machine."""
     nodes: int = 0
     prefix: str = "hollow-"
     hollow: hollow_runtime.HollowSettings = hollow_runtime.HollowSettings()
     images: tuple[Path, ...] = ()
     heartbeat: float = agent.HEARTBEAT
     report_interval: float = agent.REPORT_INTERVAL
+    usage_interval: float = USAGE_INTERVAL
+    """How often it is sampled what pods use; 0: never."""
     backoff_cap: float = 300.0
     stop_grace_max: float = 30.0
     keep_pods: bool = False
+    """Whether pods run on when the kubelet ends; its next life goes on with them."""
+    supervisor: int = 0
+    """The process that starts this one again; without `keep_pods` pods end with it."""
     cpu: str = ""
     memory: str = ""
     pods: str = ""
     labels: dict[str, str] = {}
     taints: tuple[podspec.Taint, ...] = ()
+    metrics_listen: str = "127.0.0.1"
+    metrics_port: int = 0
+    """0 serves no metrics."""
 
     def names(self) -> tuple[str, ...]:
         """The nodes of this process."""
@@ -89,9 +109,17 @@ async def run(
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     kubelet = Kubelet(settings)
+
+    def board() -> "Board":
+        from kubelet import exposition
+
+        return exposition.board(kubelet.nodes, kubelet.counters)
+
     try:
-        await kubelet.start()
-        await kubelet.serve(stop, ready)
+        place = settings.metrics_listen, settings.metrics_port
+        async with exposing.shown(*place, board):
+            await kubelet.start()
+            await kubelet.serve(stop, ready)
     finally:
         await kubelet.close()
 
@@ -104,13 +132,13 @@ class Kubelet:
         self.counters: Counter[str] = Counter()
         self.nodes: dict[str, node.Node] = {}
         self._clock = node.Clock()
-        self._links: list[_Link] = []
-        self._services: list[logs_service.LogsService] = []
+        self._links: list[wire.Link] = []
+        self._services: list[logs_service.LogsService | sessions.SessionsService] = []
         self._opened: list[node.Node] = []
 
     async def start(self) -> None:
         """Connects, opens the runtimes, subscribes, and asks for the first lists."""
-        shared: _Link | None = None
+        shared: wire.Link | None = None
         for name in self.settings.names():
             login = nats_wire.node_login(name)
             if login in self.settings.secrets:
@@ -128,6 +156,11 @@ class Kubelet:
     ) -> None:
         """Works until `stop`; raises what ended any part of it before."""
         jobs = [asyncio.create_task(each.run()) for each in self.nodes.values()]
+        if self.settings.usage_interval:
+            measuring = node.measure_all(
+                self.nodes, self.settings.usage_interval, self.counters
+            )
+            jobs.append(asyncio.create_task(measuring))
         for link in self._links:
             jobs.append(asyncio.create_task(link.watch()))
             jobs.append(asyncio.create_task(link.write()))
@@ -175,18 +208,18 @@ class Kubelet:
         collector.settle()
         ready()
 
-    async def _connect(self, user: str, secret: str) -> "_Link":
+    async def _connect(self, user: str, secret: str) -> wire.Link:
         counters = nats_wire.Counters()
         client = await nats_wire.connect(
             self.settings.url, user, secret, f"kubelet {user}", counters=counters
         )
-        link = _Link(user, client, counters, self.nodes, self.counters)
+        link = wire.Link(user, client, counters, self.nodes, self.counters)
         self._links.append(link)
         return link
 
-    async def _start_node(self, name: str, link: "_Link") -> None:
+    async def _start_node(self, name: str, link: wire.Link) -> None:
         settings = self.settings
-        ports = self._runtime(name)
+        ports = runtimes.make(settings, name, self._clock)
         await ports.open()
         machine = agent.Agent(
             node_info(ports.node_info(), name, settings),
@@ -196,29 +229,30 @@ class Kubelet:
             ),
         )
         options = lifecycle.LifecycleSettings(
-            backoff_cap=settings.backoff_cap, notes=ports.name != "hollow"
+            backoff_cap=settings.backoff_cap,
+            notes=ports.name != "hollow",
+            chores=ports.name != "hollow",
         )
-        each = node.Node(name, machine, ports, link, self._clock, options)
+        kept = memory.Memory(settings.data / "statuses.json")
+        each = node.Node(
+            name, machine, ports, link, self._clock, options,
+            kept if options.chores else None,
+        )  # fmt: skip
+        if options.chores:
+            from kubelet import chores  # aiohttp is not for hollow nodes
+
+            each.pods.chores = chores.Chores(ports, link, each.on_fact)
         self.nodes[name] = each
         self._opened.append(each)
-        service = logs_service.LogsService(
+        logs = logs_service.LogsService(
             ports, _finder(each), link.publish, self._clock
         )
-        self._services.append(service)
-        await link.serve(each, service)
-
-    def _runtime(self, name: str) -> runtime.Runtime:
-        settings = self.settings
-        if settings.nodes or settings.runtime == "hollow":
-            return hollow_runtime.HollowRuntime(name, settings.hollow, self._clock)
-        from kubelet import process_runtime  # aiohttp is not for hollow nodes
-
-        return process_runtime.ProcessRuntime(
-            name,
-            settings.data,
-            image_folders=settings.images,
-            keep_pods=settings.keep_pods,
+        streams = sessions.SessionsService(
+            ports, _finder(each), link.send, self._clock
         )
+        self._services += [logs, streams]
+        each.adopt()
+        await link.serve(each, logs, streams)
 
 
 def node_info(
@@ -244,171 +278,10 @@ def node_info(
         found,
         capacity=room,
         allocatable=room,
-        labels={**labels, **settings.labels},
+        labels={**found.labels, **labels, **settings.labels},
         kubelet_version=f"rollbook-{version}",
         taints=settings.taints,
     )
-
-
-class _Link:
-    """One connection and the nodes that use it; implements `node.Wire`."""
-
-    def __init__(
-        self,
-        login: str,
-        client: nats_wire.Client,
-        counters: nats_wire.Counters,
-        nodes: dict[str, node.Node],
-        totals: Counter[str],
-    ) -> None:
-        self._login = login
-        self._client = client
-        self._counters = counters
-        self._nodes = nodes
-        self._totals = totals
-        self._mine: list[node.Node] = []
-        self._outbox: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._encode = msgspec.json.Encoder().encode
-        self._assignments = msgspec.json.Decoder(protocol.Assignment)
-        self._replies = msgspec.json.Decoder(protocol.SyncReply)
-        self._published = 0
-        self._asked: dict[str, asyncio.Future[Msg]] = {}
-        self._questions = 0
-
-    async def serve(self, each: node.Node, service: logs_service.LogsService) -> None:
-        """Subscribes for one node, then lets it sync."""
-        self._mine.append(each)
-
-        async def on_assignment(message: Msg) -> None:
-            try:
-                each.on_assignment(self._assignments.decode(message.data))
-            except msgspec.MsgspecError as error:
-                self._bad("assignment", error)
-
-        async def on_logs(message: Msg) -> None:
-            service.accept(message)
-
-        await self._client.subscribe(
-            nats_wire.assign_subject(each.name), cb=on_assignment
-        )
-        await self._client.subscribe(
-            nats_wire.node_subject(each.name, "logs"), cb=on_logs
-        )
-        if self._plays(each.name):
-            inbox = nats_wire.inbox_prefix(nats_wire.node_login(each.name))
-            await self._client.subscribe(f"{inbox}.>", cb=self._on_answer)
-        await self._client.flush()  # the sync must not overtake the subscription
-        each.on_connected()
-
-    def send_report(self, name: str, report: protocol.Report) -> None:
-        """See `node.Wire`."""
-        data = self._encode(report)
-        if len(data) > self._client.max_payload - PAYLOAD_SLACK:
-            self._totals["report without notes"] += 1
-            bare = [msgspec.structs.replace(pod, notes=()) for pod in report.pods]
-            data = self._encode(msgspec.structs.replace(report, pods=tuple(bare)))
-        self._outbox.put_nowait((nats_wire.report_subject(name), data))
-
-    def send_sync(self, name: str, attempt: int, request: protocol.SyncRequest) -> None:
-        """See `node.Wire`."""
-        task = asyncio.get_running_loop().create_task(
-            self._sync(name, attempt, request)
-        )
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def publish(self, subject: str, data: bytes, headers: dict[str, str]) -> None:
-        """For logs: waits for the wire now and then, so that memory stays bounded."""
-        await self._client.publish(subject, data, headers=headers)
-        self._published += 1
-        if self._published % FLUSH_EVERY == 0:
-            await self._client.flush()
-
-    async def write(self) -> None:
-        """Publishes what the nodes have to report."""
-        while True:
-            subject, data = await self._outbox.get()
-            try:
-                await self._client.publish(subject, data)
-            except nats_wire.TROUBLE as error:
-                self._totals["report not sent"] += 1  # it will be repeated
-                _log.debug("report not sent: %s", error)
-
-    async def watch(self) -> None:
-        """Tells the nodes when the connection is lost and when it is back.
-
-        Raises `Permanent` when the broker has ended it for good.
-        """
-        connected, reconnects = True, self._counters.reconnects
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            if self._client.is_closed:
-                raise errors.Permanent(
-                    "the NATS server has closed the connection for good: does it still "
-                    "know this node?"
-                )
-            back = self._counters.reconnects != reconnects
-            reconnects = self._counters.reconnects
-            if connected and (back or not self._client.is_connected):
-                connected = False
-                for each in self._mine:
-                    each.on_connection_lost()
-            if not connected and self._client.is_connected:
-                connected = True
-                for each in self._mine:
-                    each.on_connected()
-
-    async def close(self) -> None:
-        """Ends the connection."""
-        await cancelling.end(*self._tasks)
-        await nats_wire.close(self._client)
-
-    async def _sync(
-        self, name: str, attempt: int, request: protocol.SyncRequest
-    ) -> None:
-        each = self._nodes[name]
-        try:
-            reply = await self._ask(name, self._encode(request))
-            each.on_sync_reply(attempt, self._replies.decode(reply.data))
-        except nats_wire.TROUBLE as error:
-            each.on_sync_failed(attempt, "")
-            _log.debug("sync of %s: %s", name, error)
-        except msgspec.MsgspecError as error:
-            self._bad("sync reply", error)
-            each.on_sync_failed(attempt, str(error))
-
-    async def _ask(self, name: str, data: bytes) -> Msg:
-        subject = nats_wire.sync_subject(name)
-        if not self._plays(name):
-            return await self._client.request(subject, data, timeout=SYNC_TIMEOUT)
-        self._questions += 1
-        inbox = nats_wire.inbox_prefix(nats_wire.node_login(name))
-        reply = f"{inbox}.{self._questions}"
-        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        self._asked[reply] = answer
-        try:
-            await self._client.publish(subject, data, reply=reply)
-            async with asyncio.timeout(SYNC_TIMEOUT):
-                found = await answer
-            if not found.data:  # so the broker says that nobody listens
-                raise ConnectionError(f"nobody answers at {subject}")
-            return found
-        finally:
-            del self._asked[reply]
-
-    async def _on_answer(self, message: Msg) -> None:
-        answer = self._asked.get(message.subject)
-        if answer is not None and not answer.done():
-            answer.set_result(message)
-
-    def _plays(self, name: str) -> bool:
-        """Whether this connection is not the node's own, whose inbox it has anyway."""
-        return self._login != nats_wire.node_login(name)
-
-    def _bad(self, what: str, error: Exception) -> None:
-        self._totals[f"unreadable {what}"] += 1
-        _log.warning("a message was left out: unreadable %s: %s", what, error)
 
 
 def _finder(each: node.Node) -> logs_service.Find:

@@ -8,15 +8,18 @@
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from domain import protocol
-from kubelet import agent, lifecycle, pods, runtime
+from domain import errors, protocol
+from kubelet import agent, effects, lifecycle, memory, pods, runtime, usage
 
 NEVER: Final = float("inf")
 SETTLE: Final = 0.005
+_log = logging.getLogger(__name__)
 
 
 class Clock:
@@ -41,8 +44,27 @@ class Wire(Protocol):
         """Asks; `Node.on_sync_reply` or `on_sync_failed` must follow."""
 
 
+async def measure_all(
+    nodes: Mapping[str, "Node"], interval: float, counters: Counter[str]
+) -> None:
+    """Samples each node once in an interval, one after the other all along it; never
+    returns. A node that cannot be sampled is counted."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        for each in [*nodes.values()]:
+            due += interval / len(nodes)
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            try:
+                await each.measure()
+            except (OSError, errors.RollbookError) as error:
+                counters["usage not sampled"] += 1
+                _log.warning("usage of %s is not known: %s", each.name, error)
+        due = max(due, loop.time())
+
+
 class Node:
-    """One node. `start` before anything else, `stop` at the end."""
+    """One node. `adopt` before anything else, `stop` at the end."""
 
     def __init__(
         self,
@@ -52,6 +74,7 @@ class Node:
         wire: Wire,
         clock: Callable[[], float],
         settings: lifecycle.LifecycleSettings | None = None,
+        memories: memory.Memory | None = None,
     ) -> None:
         self.name = name
         self.agent = machine
@@ -59,6 +82,8 @@ class Node:
         self.pods = pods.Pods(name, ports, settings)
         self._wire = wire
         self._clock = clock
+        self._memory = memories
+        self.meter = usage.Meter()
         self._wake_agent = NEVER
         self._flush_at = NEVER
         self._timer: asyncio.TimerHandle | None = None
@@ -67,12 +92,34 @@ class Node:
 
     # --- inputs --------------------------------------------------------------------
 
+    def adopt(self) -> None:
+        """Before the first sync: takes over what a former life of the kubelet left."""
+        now = self._clock()
+        held = self.runtime.held()
+        told = self._memory.load() if held and self._memory is not None else {}
+        for pod in held:
+            self.pods.adopt(now, pod, told.get(pod.sandbox.uid))
+        self.agent.adopt(self.pods.changes())
+        self._settle()
+
+    def on_fact(self, fact: effects.Fact) -> None:
+        """Something that no runtime sees: what came of a hook, or of values."""
+        self.pods.observe(self._clock(), (fact,))
+        self._settle()
+
     async def run(self) -> None:
         """Hands on what the runtime sees, until it is cancelled."""
         while True:
             facts = await self.runtime.observations()
             self.pods.observe(self._clock(), facts)
             self._settle()
+
+    async def measure(self) -> None:
+        """Samples what the pods have used; the next report carries it as rates."""
+        samples = await self.runtime.usage()
+        found = self.meter.read(self._clock(), samples, self.agent.identify)
+        if found is not None:
+            self._apply(self.agent.on_usage(self._clock(), found))
 
     def on_connected(self) -> None:
         """The wire is there (again)."""
@@ -91,10 +138,6 @@ class Node:
         self._apply(self.agent.on_sync_reply(self._clock(), attempt, reply))
         if self.agent.synced and not self.synced.is_set():
             self.synced.set()
-            wanted = self.agent.running()
-            for found in self.runtime.list():
-                if found.uid not in wanted:  # adopted, but nobody wants it any more
-                    self.runtime.remove_sandbox(found.uid)
 
     def on_sync_failed(self, attempt: int, error: str) -> None:
         """No answer to a sync."""
@@ -119,13 +162,15 @@ class Node:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self.pods.chores is not None:
+            await self.pods.chores.close()
         await self.runtime.close()
 
     # --- helpers -------------------------------------------------------------------
 
-    def _apply(self, effects: list[agent.Effect]) -> None:
+    def _apply(self, wanted: list[agent.Effect]) -> None:
         now = self._clock()
-        for effect in effects:
+        for effect in wanted:
             match effect:
                 case agent.SendReport():
                     self._wire.send_report(self.name, effect.report)
@@ -165,7 +210,11 @@ class Node:
             self.pods.tick(now)
         if self._flush_at <= now:
             self._flush_at = NEVER
-            self._apply(self.agent.on_runtime(now, self.pods.changes()))
+            changes = self.pods.changes()
+            found = self.agent.on_runtime(now, changes)
+            if changes and self._memory is not None:
+                self._memory.save(self.agent.statuses())
+            self._apply(found)
             if not len(self.pods):
                 self._empty.set()
         if self._wake_agent <= now:

@@ -7,12 +7,28 @@
 
 import heapq
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from domain import podspec, protocol
-from kubelet import lifecycle, runtime
+from kubelet import effects, lifecycle, runtime
 
 NEVER: Final = float("inf")
+
+
+class Chores(Protocol):
+    """Whoever runs hooks and fetches values; what comes of it goes to `observe`."""
+
+    def run_hook(self, pod: runtime.Sandbox, ip: str, hook: effects.RunHook) -> None:
+        """Answered by `HookEnded`."""
+
+    def fetch_values(self, pod: runtime.Sandbox, wanted: effects.FetchValues) -> None:
+        """Answered by `ValuesFetched`."""
+
+    def forget(self, uid: str) -> None:
+        """The pod is gone: what is still done for it ends."""
+
+    async def close(self) -> None:
+        """Afterwards nothing is done any more."""
 
 
 class Pods:
@@ -24,6 +40,7 @@ class Pods:
         ports: runtime.Runtime,
         settings: lifecycle.LifecycleSettings | None = None,
     ) -> None:
+        self.chores: Chores | None = None  # needed if the settings say `chores`
         self._node = node
         self._runtime = ports
         self._settings = settings or lifecycle.LifecycleSettings()
@@ -65,6 +82,16 @@ class Pods:
         self._pods[pod.uid] = machine
         self._carry_out(pod.uid, machine, machine.start(now))
 
+    def adopt(
+        self, now: float, held: runtime.HeldPod, told: protocol.PodStatus | None
+    ) -> None:
+        """Takes over a pod that runs since a former life of the kubelet, which `told`
+        that of it."""
+        machine = lifecycle.PodLifecycle(held.sandbox, self._settings)
+        uid = held.sandbox.uid
+        self._pods[uid] = machine
+        self._carry_out(uid, machine, machine.restore(now, held, told))
+
     def update(self, now: float, uid: str, template: podspec.PodTemplateSpec) -> None:
         """The pod is of `template` now: what changed in it is run anew."""
         machine = self._pods.get(uid)
@@ -87,7 +114,7 @@ class Pods:
             self._carry_out(uid, machine, machine.stop(now, seconds))
         return longest
 
-    def observe(self, now: float, facts: Iterable[runtime.Observation]) -> None:
+    def observe(self, now: float, facts: Iterable[effects.Fact]) -> None:
         """Hands what the runtime saw to the pods that it is about."""
         for fact in facts:
             machine = self._pods.get(fact.uid)
@@ -114,6 +141,8 @@ class Pods:
                 statuses.append(status)
             if machine.removed:
                 del self._pods[uid]
+                if self.chores is not None:
+                    self.chores.forget(uid)
                 self._due.pop(uid, None)
         self._touched.clear()
         return statuses
@@ -122,10 +151,10 @@ class Pods:
         self,
         uid: str,
         machine: lifecycle.PodLifecycle,
-        effects: list[lifecycle.Effect],
+        wanted: list[lifecycle.Effect],
     ) -> None:
-        ports = self._runtime
-        for effect in effects:
+        ports, chores = self._runtime, self.chores
+        for effect in wanted:
             match effect:
                 case lifecycle.StartSandbox():
                     ports.start_sandbox(machine.pod)
@@ -141,6 +170,10 @@ class Pods:
                     ports.kill_container(uid, effect.container)
                 case lifecycle.RunProbe():
                     ports.probe(uid, effect.container, effect.attempt, effect.kind)
+                case lifecycle.RunHook() if chores is not None:
+                    chores.run_hook(machine.pod, machine.ip, effect)
+                case lifecycle.FetchValues() if chores is not None:
+                    chores.fetch_values(machine.pod, effect)
         self._touched[uid] = None
         due = machine.wake
         if due < self._due.get(uid, NEVER):

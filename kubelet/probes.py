@@ -1,4 +1,4 @@
-"""Probes that the kubelet runs itself: HTTP, TCP, exec (spec 1.7, 4.4).
+"""Probes that the kubelet runs itself: HTTP, TCP, exec, gRPC (spec 1.7, 4.4).
 
 Each returns "" for success, else why it failed, in the words of Kubernetes. Whether
 the answer counts is the business of `probe_results.py`.
@@ -12,7 +12,7 @@ from typing import Final
 import aiohttp
 
 from domain import podspec
-from kubelet import runtime
+from kubelet import grpc_probe, runtime
 
 BODY_MAX: Final = 10 * 1024
 Exec = Callable[[tuple[str, ...], float], Awaitable[runtime.ExecResult]]
@@ -39,7 +39,9 @@ class Prober:
                 port = port_of(probe.tcp_socket.port)
                 return await _tcp(probe.tcp_socket.host or ip, port, timeout)
             if probe.grpc is not None:
-                return "gRPC probes are not supported by this kubelet: use tcpSocket"
+                return await grpc_probe.check(
+                    ip, probe.grpc.port, probe.grpc.service or "", timeout
+                )
         except LookupError as error:
             return str(error)
         return "must specify a handler type"
@@ -61,10 +63,8 @@ class Prober:
             # Every probe has a connection of its own: an old one proves nothing.
             connector = aiohttp.TCPConnector(force_close=True, limit=0, ssl=False)
             self._session = aiohttp.ClientSession(connector=connector)
-        scheme = (get.scheme or "HTTP").lower()
         host, port = get.host or ip, port_of(get.port)
-        path = get.path if get.path.startswith("/") else f"/{get.path}"
-        url = f"{scheme}://{host}:{port}{path}"
+        url = url_of(get, ip, port)
         headers = {"User-Agent": "kube-probe/1.36", "Accept": "*/*"}
         headers |= {header.name: header.value for header in get.http_headers}
         try:
@@ -87,6 +87,28 @@ class Prober:
             return f'Get "{url}": dial tcp {host}:{port}: {_reason(error.os_error)}'
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return f'Get "{url}": {error}'
+
+
+def url_of(get: podspec.HTTPGetAction, ip: str, port: int) -> str:
+    """Where the request goes, at the pod's address unless it names a host."""
+    scheme = (get.scheme or "HTTP").lower()
+    path = get.path if get.path.startswith("/") else f"/{get.path}"
+    return f"{scheme}://{get.host or ip}:{port}{path}"
+
+
+def number_of(spec: podspec.Container, wanted: int | str) -> int:
+    """The port of that number or name.
+
+    Raises `LookupError` for a name that the container does not have.
+    """
+    if isinstance(wanted, int):
+        return wanted
+    for port in spec.ports:
+        if port.name == wanted:
+            return port.container_port
+    if not wanted.isdecimal():
+        raise LookupError(f'couldn\'t find port: "{wanted}"')
+    return int(wanted)
 
 
 async def _tcp(host: str, port: int, timeout: float) -> str:  # noqa: ASYNC109  # says it

@@ -6,43 +6,44 @@
    to bind to it themselves; images of the catalogue do.
 3. A port below 1024 that this user may not bind is served on 8000 + port; probes ask
    there, and `ROLLBOOK_ADDRESS` of the container says where it really listens.
-4. Everything of a pod lies in one folder: `sandbox.json` (who runs, by pid and time of
-   start), one folder per container with its working directory and logs.
-5. Pods die with their kubelet, also with one that is killed (`child.py`, `reaper.py`).
-   What a former life left all the same is killed by `open`. With `keep_pods` neither
-   happens: the next life adopts what it finds, and cannot know their exit codes.
+4. Everything of a pod lies in one folder: `sandbox.json` (the pod, and who runs, by
+   pid and start), `volumes`, one folder per container with its working directory, its
+   logs and its exits. A volume appears in the working directory, at its mount path.
+5. Containers run under shims (`shim.py`), which outlive the kubelet: `open` adopts the
+   pods of its former life, `held` names them. After a restart of the machine nothing
+   is adopted.
+6. Without `keep_pods` the pods end with their kubelet, also with one that is killed;
+   or, where it has a `supervisor` that starts it again, with that (`guard.py`).
 """
 
 import asyncio
+import contextlib
 import os
 import platform
-import secrets
 import shutil
 import signal
-import subprocess
-import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from pathlib import Path
-from typing import Final
-
-import psutil
 
 from adapters import cancelling
-from domain import errors, podspec, protocol
+from domain import errors, protocol
 from kubelet import (
     addresses,
+    adoption,
     child,
-    container_logs,
-    environment,
+    guard,
     images,
     launch,
+    machine,
     probes,
+    probing,
+    process_streams,
+    process_usage,
+    pulling,
     sandboxes,
+    shims,
 )
 from kubelet import runtime as port
-
-CHUNK: Final = 128 * 1024
-RUNS_KEPT: Final = 2
 
 
 class ProcessRuntime:
@@ -57,22 +58,24 @@ class ProcessRuntime:
         *,
         image_folders: tuple[Path, ...] = (),
         keep_pods: bool = False,
+        supervisor: int = 0,
         address_folder: Path | None = None,
     ) -> None:
         self._node = node
         self._folder = folder
         self._keep = keep_pods
+        self._supervisor = supervisor
         self._address_folder = address_folder
-        self._catalogue = images.Catalogue(image_folders)
-        self._present: set[str] = set()
+        self._puller = pulling.Puller(images.Catalogue(image_folders))
         self._pods: dict[str, sandboxes.Pod] = {}
         self._facts: list[port.Observation] = []
         self._news = asyncio.Event()
         self._prober = probes.Prober()
+        self._shims = shims.Shims()
         self._lock = -1
-        self._life = secrets.token_hex(16)
-        self._reaper: subprocess.Popen[bytes] | None = None
+        self._guard: guard.Guard | None = None
         self._addresses: addresses.Addresses | None = None
+        self._held: tuple[port.HeldPod, ...] = ()
 
     # --- life ----------------------------------------------------------------------
 
@@ -81,17 +84,20 @@ class ProcessRuntime:
         pods = self._folder / "pods"
         pods.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = sandboxes.lock(self._folder)
+        self._guard = guard.Guard(self._folder)
+        self._guard.end_former()
         self._addresses = addresses.Addresses(self._node, self._address_folder)
         left = sandboxes.saved(pods)
-        if self._keep:
-            for folder, record in left:
-                self._adopt(folder, record)
-            return
-        if left:
-            sandboxes.end_former_life([record for _, record in left], launch.MARK)
+        if self._keep or self._supervisor:
+            self._adopt(left)
+        else:
+            sandboxes.end_former_life(left, launch.MARK)
+        kept = {pod.folder for pod in self._pods.values()}
         for folder in pods.iterdir():
-            shutil.rmtree(folder, ignore_errors=True)
-        self._reaper = child.start_reaper(self._life)
+            if folder not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
+        if not self._keep:
+            self._guard.watch(self._supervisor or os.getpid())
 
     async def close(self) -> None:
         """See `port.Runtime`."""
@@ -104,8 +110,11 @@ class ProcessRuntime:
             else:
                 await self._end(pod)
         await self._prober.close()
-        if self._reaper is not None:
-            child.end_reaper(self._reaper, self._life)
+        self._shims.close()
+        if self._guard is not None:
+            if not self._keep:
+                self._guard.kill_all()
+            self._guard.close()
         if self._addresses is not None:
             self._addresses.close()
         if self._lock >= 0:
@@ -123,7 +132,7 @@ class ProcessRuntime:
                 label = f"{sandbox.namespace}_{sandbox.name}_{sandbox.uid}"
                 folder = self._folder / "pods" / sandboxes.safe(label)
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                pod = sandboxes.Pod(sandbox.uid, self._addresses.allocate(), folder)
+                pod = sandboxes.Pod(sandbox, self._addresses.allocate(), folder)
                 self._pods[sandbox.uid] = pod
             pod.sandbox = sandbox
             pod.save()
@@ -148,72 +157,38 @@ class ProcessRuntime:
     def pull_image(self, uid: str, container: str) -> None:
         """See `port.Runtime`."""
         pod = self._pods.get(uid)
-        if pod is None:
-            return
-        spec = pod.spec(container)
-        begun = time.monotonic()
-        image, policy = spec.image, spec.image_pull_policy
-        try:
-            full = images.normalise(image)
-            # What a command names is there; the image's name means nothing then.
-            known = bool(spec.command) or self._catalogue.find(image) is not None
-        except ValueError as error:
-            text = f'Failed to apply default image tag "{image}": {error}'
-            self._not_pulled(uid, container, text, "InvalidImageName")
-            return
-        if not known and policy == "Never":
-            text = f'Container image "{image}" is not present with pull policy of Never'
-            self._not_pulled(uid, container, text, "ErrImageNeverPull")
-            return
-        present = known and policy != "Always" and full in self._present
-        if not present:
-            self._tell(port.ImagePulling(uid=uid, container=container))
-        if not known:
-            text = images.not_found(image)
-            self._not_pulled(uid, container, text, "ErrImagePull")
-            return
-        self._present.add(full)
-        took = time.monotonic() - begun
-        self._tell(
-            port.ImagePulled(
-                uid=uid, container=container, present=present, seconds=took
-            )
-        )
+        if pod is not None:
+            spec = pod.spec(container)
+            for fact in self._puller.pull(uid, spec):
+                self._tell(fact)
 
     def start_container(self, uid: str, container: str, attempt: int) -> None:
         """See `port.Runtime`."""
         pod = self._pods.get(uid)
-        if pod is None or pod.sandbox is None:
-            self._cannot_start(
-                uid, container, attempt, "CreateContainerError", "it has no sandbox"
+        try:
+            if pod is None:
+                raise LookupError("it has no sandbox")
+            run = pod.runs.get(container)
+            if run is None:
+                run = pod.runs[container] = sandboxes.Run(container, pod.folder)
+            if run.process is None:
+                self._launch(pod, run, attempt)
+        except launch.FAILURES as error:
+            fact = port.ContainerFailed(
+                uid=uid,
+                container=container,
+                attempt=attempt,
+                reason=launch.waiting_reason(error),
+                message=str(error),
             )
+            self._tell(fact)
             return
-        run = pod.runs.get(container)
-        if run is None:
-            run = pod.runs[container] = sandboxes.Run(container, pod.folder)
-        if run.process is None:
-            try:
-                self._launch(pod, pod.sandbox, run, attempt)
-            except environment.ConfigError as error:
-                self._cannot_start(
-                    uid, container, attempt, "CreateContainerConfigError", str(error)
-                )
-                return
-            except (OSError, ValueError) as error:
-                self._cannot_start(
-                    uid, container, attempt, "RunContainerError", str(error)
-                )
-                return
-        elif isinstance(run.process, child.Adopted):
-            run.attempt = attempt  # what runs already is what is asked for
-        assert run.process is not None
-        pod.save()
         self._tell(
             port.ContainerStarted(
                 uid=uid,
                 container=container,
                 attempt=run.attempt,
-                container_id=f"process://{run.process.pid}",
+                container_id=adoption.container_id(run),
             )
         )
 
@@ -232,15 +207,15 @@ class ProcessRuntime:
         pod = self._pods.get(uid)
         if pod is None:
             return
-        spec = pod.spec(container)
-        wanted = {
-            "Startup": spec.startup_probe,
-            "Liveness": spec.liveness_probe,
-            "Readiness": spec.readiness_probe,
-        }[kind]
-        if wanted is None:
-            return
-        self._spawn(pod, self._probe(pod, spec, attempt, kind, wanted))
+        spec, ip = pod.spec(container), pod.ip
+        asked = port.Probed(
+            uid=uid, container=container, attempt=attempt, kind=kind, success=False
+        )
+
+        async def ask() -> None:
+            self._tell(await probing.ask(self._prober, self, ip, spec, asked))
+
+        self._spawn(pod, ask())
 
     async def observations(self) -> list[port.Observation]:
         """See `port.Runtime`."""
@@ -258,15 +233,25 @@ class ProcessRuntime:
         timeout: float,  # noqa: ASYNC109  # the command is killed then
     ) -> port.ExecResult:
         """See `port.Runtime`. Raises `OSError` if it cannot be started."""
-        pod = self._pods.get(uid)
-        run = pod.runs.get(container) if pod else None
-        if pod is None or run is None or run.process is None:
-            name = pod.name if pod else uid
-            raise LookupError(f'container "{container}" in pod "{name}" does not run')
+        run = self._running(uid, container)
         code, output = await child.run(
             command, env=run.env, cwd=run.cwd, timeout=timeout
         )
         return port.ExecResult(exit_code=code, output=output.decode(errors="replace"))
+
+    async def open_stream(
+        self, uid: str, container: str, request: port.StreamRequest
+    ) -> port.Stream:
+        """See `port.Runtime`. Raises `OSError` if it cannot be started."""
+        run = self._running(uid, container)
+        if request.command:
+            return process_streams.start(
+                request, env=run.env, cwd=run.cwd, until=run.ended
+            )
+        process_streams.refuse_input(request, container)
+        return process_streams.OutputStream(
+            self.logs(uid, container, port.LogOptions(tail=0, follow=True))
+        )
 
     async def logs(
         self, uid: str, container: str, options: port.LogOptions
@@ -277,25 +262,24 @@ class ProcessRuntime:
         if pod is None or run is None:
             name = pod.name if pod else uid
             raise LookupError(f'container "{container}" in pod "{name}" has no logs')
-        attempt = run.attempt - 1 if options.previous else run.attempt
-        path = run.log_path(attempt)
-        if not path.exists():
-            raise LookupError(f'run {attempt} of "{container}" in "{pod.name}" is gone')
-        reader = container_logs.LogReader(
-            path, since=options.since, timestamps=options.timestamps
-        )
-        try:
-            for chunk in container_logs.chunks(reader.first(options.tail), CHUNK):
+        async with contextlib.aclosing(run.log(pod.name, options)) as lines:
+            async for chunk in lines:
                 yield chunk
-            follow = options.follow and not options.previous
-            while follow:
-                follow = run.process is not None and run.attempt == attempt
-                for chunk in container_logs.chunks(reader.more(), CHUNK):
-                    yield chunk
-                if follow:
-                    await asyncio.sleep(0.2)
-        finally:
-            reader.close()
+
+    async def usage(self) -> tuple[port.ContainerUsage, ...]:
+        """See `port.Runtime`."""
+        return process_usage.sample(
+            process_usage.Started(
+                pod.uid, run.name, run.process.pid, run.process.created
+            )
+            for pod in self._pods.values()
+            for run in pod.running()
+            if run.process is not None
+        )
+
+    def held(self) -> tuple[port.HeldPod, ...]:
+        """See `port.Runtime`."""
+        return self._held
 
     def list(self) -> tuple[port.SandboxState, ...]:
         """See `port.Runtime`."""
@@ -310,137 +294,73 @@ class ProcessRuntime:
 
     def node_info(self) -> protocol.NodeInfo:
         """See `port.Runtime`."""
-        room = {
-            "cpu": str(os.cpu_count() or 1),
-            "memory": f"{psutil.virtual_memory().total // 1024}Ki",
-            "pods": "110",
-        }
-        try:
-            image = platform.freedesktop_os_release()["PRETTY_NAME"]
-        except (OSError, KeyError):
-            image = platform.system()
-        machine = platform.machine()
-        return protocol.NodeInfo(
-            capacity=room,
-            allocatable=room,
-            address=launch.HOST_IP,
-            runtime=f"process://{platform.python_version()}",
-            os_image=image,
-            kernel_version=platform.release(),
-            architecture={"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine),
-            operating_system=platform.system().lower(),
-        )
+        return machine.describe(f"process://{platform.python_version()}")
 
     # --- helpers -------------------------------------------------------------------
 
-    def _launch(
-        self,
-        pod: sandboxes.Pod,
-        sandbox: port.Sandbox,
-        run: sandboxes.Run,
-        attempt: int,
-    ) -> None:
-        spec = pod.spec(run.name)
+    def _running(self, uid: str, container: str) -> sandboxes.Run:
+        """Raises `LookupError` if it does not run."""
+        pod = self._pods.get(uid)
+        run = pod.runs.get(container) if pod else None
+        if run is None or run.process is None:
+            name = pod.name if pod else uid
+            raise LookupError(f'container "{container}" in pod "{name}" does not run')
+        return run
+
+    def _launch(self, pod: sandboxes.Pod, run: sandboxes.Run, attempt: int) -> None:
+        assert self._guard is not None, "`open` comes first"
+        run.make_room(attempt)
         plan = launch.prepare(
-            sandbox,
-            spec,
+            pod.sandbox,
+            pod.spec(run.name),
             ip=pod.ip,
-            root=run.root,
-            catalogue=self._catalogue,
-            life=self._life,
+            run=run,
+            folder=pod.folder,
+            catalogue=self._puller.catalogue,
+            mark=self._guard.mark,
         )
-        run.env, run.cwd = plan.env, plan.cwd
-        self._open_log(run, attempt)
-
-        def on_exit(code: int, number: int) -> None:
-            self._ended(pod, run, attempt, code, number)
-
-        log = run.log
-        run.process = child.start(
+        run.identity = self._shims.start(
             plan.command,
             env=plan.env,
             cwd=plan.cwd,
-            on_exit=on_exit,
-            on_output=None if log is None else log.write,
-            output=run.log_path(attempt) if log is None else None,
-            bound=not self._keep,
+            files=run.files(attempt),
         )
-        run.attempt = attempt
+        run.env, run.cwd, run.attempt = plan.env, plan.cwd, attempt
         run.ended = asyncio.Event()
+        self._watch(pod, run)
 
-    def _open_log(self, run: sandboxes.Run, attempt: int) -> None:
-        """A pod that shall outlive this process writes its file itself."""
-        run.folder.mkdir(parents=True, exist_ok=True)
-        if run.log is not None:
-            run.log.close()
-        path = run.log_path(attempt)
-        run.log = None if self._keep else container_logs.LogWriter(path)
-        old = run.log_path(attempt - RUNS_KEPT)
-        old.unlink(missing_ok=True)
-        old.with_name(old.name + ".1").unlink(missing_ok=True)
+    def _watch(self, pod: sandboxes.Pod, run: sandboxes.Run) -> None:
+        assert run.identity is not None, "it was started here or before"
+        attempt = run.attempt
 
-    def _ended(
-        self,
-        pod: sandboxes.Pod,
-        run: sandboxes.Run,
-        attempt: int,
-        code: int,
-        number: int,
-    ) -> None:
-        adopted = isinstance(run.process, child.Adopted)
-        run.process = None
-        run.ended.set()
-        if run.log is not None:
-            run.log.close()
-        if pod.uid in self._pods:
-            pod.save()
-        reason = message = ""
-        if adopted:
-            reason = "ContainerStatusUnknown"
-            message = "The container outlived a kubelet, which cannot know its end"
-        fact = port.ContainerExited(
-            uid=pod.uid,
-            container=run.name,
-            attempt=attempt,
-            exit_code=code,
-            signal=number,
-            reason=reason,
-            message=message,
-        )
-        self._tell(fact)
+        def on_exit(found: shims.Exit) -> None:
+            run.process = None
+            run.ended.set()
+            self._tell(adoption.exited(pod, run, attempt, found))
 
-    def _adopt(self, folder: Path, record: sandboxes.Record) -> None:
-        assert self._addresses is not None
-        pod = sandboxes.Pod(record.uid, self._addresses.allocate(record.ip), folder)
-        for name, found in record.containers.items():
-            if child.is_same(found.pid, found.created):
-                run = pod.runs[name] = sandboxes.Run(name, folder)
-                run.attempt = found.attempt
-                run.process = child.Adopted(
-                    found.pid, found.created, self._adopted_exit(pod, run)
-                )
-        self._pods[record.uid] = pod
+        run.process = shims.Contained(run.identity, run.files(attempt).exit, on_exit)
 
-    def _adopted_exit(self, pod: sandboxes.Pod, run: sandboxes.Run) -> child.OnExit:
-        return lambda code, number: self._ended(pod, run, run.attempt, code, number)
-
-    def _cannot_start(
-        self, uid: str, container: str, attempt: int, reason: str, message: str
-    ) -> None:
-        self._tell(
-            port.ContainerFailed(
-                uid=uid,
-                container=container,
-                attempt=attempt,
-                reason=reason,
-                message=message,
+    def _adopt(self, left: Iterable[tuple[Path, sandboxes.Record]]) -> None:
+        assert self._addresses is not None, "`open` comes first"
+        held = []
+        for folder, record in left:
+            if record.boot_id != machine.boot_id():
+                continue
+            ip = self._addresses.allocate(record.ip)
+            pod = sandboxes.Pod(record.sandbox, ip, folder)
+            self._pods[pod.uid] = pod
+            found = []
+            for run in adoption.restored(pod):
+                pod.runs[run.name] = run
+                if adoption.runs(run):
+                    self._watch(pod, run)
+                else:
+                    run.ended.set()
+                found.append(adoption.container(pod, run))
+            held.append(
+                port.HeldPod(sandbox=pod.sandbox, ip=ip, containers=tuple(found))
             )
-        )
-
-    def _not_pulled(self, uid: str, container: str, text: str, reason: str) -> None:
-        self._tell(
-            port.ImageFailed(uid=uid, container=container, message=text, reason=reason)
-        )
+        self._held = tuple(held)
 
     def _signal(self, uid: str, container: str, number: int) -> None:
         pod = self._pods.get(uid)
@@ -453,10 +373,8 @@ class ProcessRuntime:
         for run in pod.running():
             self.kill_container(pod.uid, run.name)
         await asyncio.gather(*(run.ended.wait() for run in pod.running()))
+        pod.kill_strays()
         self._pods.pop(pod.uid, None)
-        for run in pod.runs.values():
-            if run.log is not None:
-                run.log.close()
         if self._addresses is not None:
             self._addresses.release(pod.ip)
         shutil.rmtree(pod.folder, ignore_errors=True)
@@ -465,32 +383,6 @@ class ProcessRuntime:
         task = asyncio.get_running_loop().create_task(work)
         pod.tasks.add(task)
         task.add_done_callback(pod.tasks.discard)
-
-    async def _probe(
-        self,
-        pod: sandboxes.Pod,
-        spec: podspec.Container,
-        attempt: int,
-        kind: port.ProbeKind,
-        probe: podspec.Probe,
-    ) -> None:
-        async def execute(command: tuple[str, ...], seconds: float) -> port.ExecResult:
-            return await self.exec(pod.uid, spec.name, command, seconds)
-
-        def port_of(wanted: int | str) -> int:
-            return launch.probed_port(spec, wanted)
-
-        why = await self._prober.run(probe, ip=pod.ip, port_of=port_of, execute=execute)
-        self._tell(
-            port.Probed(
-                uid=pod.uid,
-                container=spec.name,
-                attempt=attempt,
-                kind=kind,
-                success=not why,
-                message=why,
-            )
-        )
 
     def _tell(self, fact: port.Observation) -> None:
         self._facts.append(fact)

@@ -19,6 +19,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from domain import podspec, protocol
+from kubelet import values as pod_values
 
 ProbeKind = Literal["Startup", "Liveness", "Readiness"]
 
@@ -138,6 +139,8 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
     spec: podspec.PodSpec
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
+    values: pod_values.Values = pod_values.NONE
+    """Of its ConfigMaps and Secrets, before one of its containers is started."""
 
 
 class SandboxState(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Small builders for pods, templates and messages, and a hand-driven lifecycle."""
 
 from domain import podspec, protocol
-from kubelet import lifecycle, runtime
+from kubelet import effects, lifecycle, runtime
 
 NODE = protocol.NodeInfo(
     capacity={"cpu": "2", "pods": "110"}, allocatable={"cpu": "2", "pods": "110"}
@@ -54,17 +54,31 @@ class Driven:
     """
 
     def __init__(
-        self, pod: podspec.PodTemplateSpec, broken: frozenset[str] = frozenset()
+        self,
+        pod: podspec.PodTemplateSpec,
+        broken: frozenset[str] = frozenset(),
+        *,
+        chores: bool = False,
+        held: tuple[runtime.HeldContainer, ...] | None = None,
+        told: protocol.PodStatus | None = None,
     ) -> None:
+        """With `held` the pod runs since a former life of the kubelet."""
         self.now = 1000.0
-        self.machine = lifecycle.PodLifecycle(sandbox("u1", pod))
+        settings = lifecycle.LifecycleSettings(chores=chores)
+        self.machine = lifecycle.PodLifecycle(sandbox("u1", pod), settings)
         self.broken = set(broken)
         self.effects: list[lifecycle.Effect] = []
         self.notes: list[protocol.Note] = []
         self.reasons: list[str] = []
         self._images = {c.name: c.image for c in pod.spec.containers}
         self._status: protocol.PodStatus | None = None
-        self._take(self.machine.start(self.now))
+        if held is None:
+            self._take(self.machine.start(self.now))
+        else:
+            found = runtime.HeldPod(
+                sandbox=self.machine.pod, ip="127.9.0.1", containers=held
+            )
+            self._take(self.machine.restore(self.now, found, told))
 
     @property
     def status(self) -> protocol.PodStatus:
@@ -112,7 +126,7 @@ class Driven:
             )
         )  # fmt: skip
 
-    def observe(self, fact: runtime.Observation) -> None:
+    def observe(self, fact: effects.Fact) -> None:
         """Any observation."""
         self._take(self.machine.observe(self.now, fact))
 

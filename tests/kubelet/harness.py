@@ -48,7 +48,7 @@ class Harness:
     async def listening(self, uid: str = "u1", said: bytes = b"on") -> None:
         """Waits until a process has said `said`; hollow containers need no wait."""
         async with asyncio.timeout(GUARD):
-            while self.ports.name == "process":
+            while self.ports.name != "hollow":
                 if said in await self.log(uid):
                     break
                 await asyncio.sleep(0.01)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from domain import podspec
-from kubelet import containers, lifecycle, runtime
+from kubelet import lifecycle, runtime, transitions
 from tests.kubelet.builders import Driven, container, template
 
 OWNER = "web-1_default(u1)"
@@ -24,16 +24,16 @@ def probe(**fields: int) -> podspec.Probe:
 
 def test_the_table_names_every_state() -> None:
     """Final states stand in the table too, with an empty row."""
-    assert set(containers.TABLE) == set(get_args(containers.State))
-    assert containers.TABLE["Done"] == {}
+    assert set(transitions.TABLE) == set(get_args(transitions.State))
+    assert transitions.TABLE["Done"] == {}
 
 
-@pytest.mark.parametrize("state", get_args(containers.State))
-def test_every_state_can_be_reached_and_left(state: containers.State) -> None:
+@pytest.mark.parametrize("state", get_args(transitions.State))
+def test_every_state_can_be_reached_and_left(state: transitions.State) -> None:
     """Each state but the first has a way in, each but the last a way out."""
-    into = {target for row in containers.TABLE.values() for target in row.values()}
+    into = {target for row in transitions.TABLE.values() for target in row.values()}
     assert state == "Waiting" or state in into
-    assert state == "Done" or containers.TABLE[state]
+    assert state == "Done" or transitions.TABLE[state]
 
 
 # --- phases (4.1) -------------------------------------------------------------------

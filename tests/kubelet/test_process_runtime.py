@@ -1,37 +1,24 @@
-"""Pods as real processes: exits, groups, grace, logs, probes, and what survives."""
+"""Pods as real processes: exits, groups, grace, logs, probes, files."""
 
 import asyncio
-import contextlib
 import os
 import signal
-import subprocess
-import sys
 import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import psutil
+import msgspec
 import pytest
 import pytest_asyncio
 
-from domain import errors, podspec
-from kubelet import process_runtime, runtime
-from tests.kubelet.builders import container, template
-from tests.kubelet.harness import GUARD, Harness
+from domain import podspec, volumes
+from domain.pod_values import Reference
+from kubelet import runtime, sandboxes, values
+from tests.kubelet.builders import container, sandbox, template
+from tests.kubelet.harness import Harness
+from tests.kubelet.processes import gone, make, pid_of, shell
 
 pytestmark = pytest.mark.asyncio
-
-
-def shell(script: str, **fields: object) -> podspec.PodTemplateSpec:
-    """A pod whose container `web` runs a shell script."""
-    return template(container(command=("sh", "-c", script), **fields))
-
-
-def make(folder: Path, **options: object) -> process_runtime.ProcessRuntime:
-    """A runtime whose files all lie in `folder`."""
-    return process_runtime.ProcessRuntime(
-        "n1", folder / "node", address_folder=folder / "addresses", **options  # type: ignore[arg-type]  # test data
-    )  # fmt: skip
 
 
 @pytest_asyncio.fixture
@@ -41,23 +28,6 @@ async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
     await ports.open()
     yield Harness(ports)
     await ports.close()
-
-
-def pid_of(started: runtime.ContainerStarted) -> int:
-    """The process behind a container."""
-    return int(started.container_id.removeprefix("process://"))
-
-
-async def gone(pid: int) -> None:
-    """Waits until there is no such process, or only its zombie."""
-    async with asyncio.timeout(GUARD):
-        while psutil.pid_exists(pid):
-            try:
-                if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-                    return
-            except psutil.NoSuchProcess:
-                return
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 255])
@@ -284,135 +254,64 @@ async def test_exec_probes(
     assert (answer.success, answer.message) == (success, message)
 
 
-# --- lives --------------------------------------------------------------------------
+# --- files --------------------------------------------------------------------------
 
 
-async def test_two_kubelets_cannot_have_one_folder(
+@pytest.mark.parametrize(("script", "policy", "message"), [
+    ('printf done > "$ROLLBOOK_TERMINATION_LOG"; exit 1', "File", "done"),
+    ("echo said; exit 1", "File", ""),
+    ("echo said; exit 1", "FallbackToLogsOnError", "said\n"),
+    ("echo said; exit 0", "FallbackToLogsOnError", ""),
+])  # fmt: skip
+async def test_termination_messages(
+    harness: Harness, script: str, policy: str, message: str
+) -> None:
+    """What the container left in its file; with the fallback and an exit that is not 0,
+    the end of its log where the file is empty."""
+    await harness.start(shell(script, termination_message_policy=policy))
+    assert (await harness.exited()).message == message
+
+
+async def test_volumes_are_files_in_the_working_directory(harness: Harness) -> None:
+    """A process has no mounts: its volumes are at their mount paths below its working
+    directory; those of one pod share an emptyDir."""
+    spec = podspec.PodSpec(
+        containers=(
+            container(
+                command=("sh", "-c", "cat etc/web/greeting; echo x > tmp/mark; ls tmp"),
+                volume_mounts=(
+                    podspec.VolumeMount(name="conf", mount_path="/etc/web"),
+                    podspec.VolumeMount(name="room", mount_path="/tmp"),
+                ),
+            ),
+        ),
+        volumes=(
+            podspec.Volume(
+                name="conf", config_map=volumes.ConfigMapVolumeSource(name="c")
+            ),
+            podspec.Volume(name="room", empty_dir=volumes.EmptyDirVolumeSource()),
+        ),
+    )
+    given = values.Values(
+        objects={Reference("configmap", "c"): {"greeting": b"hello\n"}}
+    )
+    pod = msgspec.structs.replace(
+        sandbox("u1", podspec.PodTemplateSpec(spec=spec)), values=given
+    )
+    harness.ports.start_sandbox(pod)
+    harness.ports.start_container("u1", "web", 0)
+    await harness.exited()
+    assert await harness.log() == b"hello\nmark\n"
+
+
+async def test_the_disk_does_not_get_the_secrets(
     harness: Harness, tmp_path: Path
 ) -> None:
-    """The second one says what to do."""
-    del harness
-    with pytest.raises(errors.Permanent, match="another kubelet uses the folder"):
-        await make(tmp_path).open()
-
-
-async def test_close_leaves_nothing(tmp_path: Path) -> None:
-    """No process and no file of a pod."""
-    ports = make(tmp_path)
-    await ports.open()
-    started = await Harness(ports).start(shell("trap '' TERM; sleep 1000 & wait"))
-    await ports.close()
-    await gone(pid_of(started))
-    assert list((tmp_path / "node" / "pods").iterdir()) == []
-
-
-LIFE = """
-import asyncio, sys
-from pathlib import Path
-from kubelet import process_runtime
-from tests.kubelet.builders import container, template
-from tests.kubelet.harness import Harness
-
-async def main():
-    folder, keep = Path(sys.argv[1]), sys.argv[2] == "keep"
-    ports = process_runtime.ProcessRuntime(
-        "n1", folder / "node", address_folder=folder / "addresses", keep_pods=keep)
-    await ports.open()
-    script = "sleep 1001 & echo $!; while true; do sleep 0.1; done"
-    pod = template(container(command=("sh", "-c", script)))
-    harness = Harness(ports)
-    started = await harness.start(pod)
-    while not await harness.log():
-        await asyncio.sleep(0.01)
-    child = (await harness.log()).decode().strip()
-    print(started.container_id.removeprefix("process://"), child, flush=True)
-    await asyncio.sleep(1000)
-
-asyncio.run(main())
-"""
-
-
-def former_life(folder: Path, keep: str) -> tuple[int, int]:
-    """A kubelet with one pod, killed with -9; the pids of the pod and of its child."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", LIFE, str(folder), keep], stdout=subprocess.PIPE
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-    finally:
-        process.kill()
-        process.communicate()
-    pod, child = map(int, line.split())
-    return pod, child
-
-
-async def test_pods_die_with_a_killed_kubelet(tmp_path: Path) -> None:
-    """The kubelet gets -9: its pod and the pod's children die, the folder is free."""
-    pod, child = await asyncio.to_thread(former_life, tmp_path, "bound")
-    await gone(pod)
-    await gone(child)
-    ports = make(tmp_path)
-    await ports.open()
-    assert ports.list() == ()
-    assert list((tmp_path / "node" / "pods").iterdir()) == []
-    await ports.close()
-
-
-async def test_what_a_former_life_left_is_ended(tmp_path: Path) -> None:
-    """Without the reaper too: the next life finds it by its mark and ends it."""
-    folder = tmp_path / "node" / "pods" / "x"
-    folder.mkdir(parents=True)
-    (folder / "sandbox.json").write_text('{"uid":"left-1","ip":"127.2.0.2"}')
-    left = await asyncio.create_subprocess_exec(
-        "sleep", "1000", env={"ROLLBOOK_POD_UID": "left-1", "PATH": os.defpath}
-    )
-    ports = make(tmp_path)
-    await ports.open()
-    await ports.close()
-    async with asyncio.timeout(GUARD):
-        assert await left.wait() == -signal.SIGKILL
-
-
-async def test_a_stranger_with_the_same_pid_is_left_alone(tmp_path: Path) -> None:
-    """A record names a process by pid and time of start: another one is not ours."""
-    stranger = await asyncio.create_subprocess_exec(
-        "sleep", "1000", start_new_session=True
-    )
-    try:
-        folder = tmp_path / "node" / "pods" / "x"
-        folder.mkdir(parents=True)
-        (folder / "sandbox.json").write_text(
-            '{"uid":"x","ip":"127.2.0.2","containers":{"web":'
-            f'{{"pid":{stranger.pid},"created":1.0,"attempt":0}}}}}}'
-        )
-        ports = make(tmp_path)
-        await ports.open()
-        await ports.close()
-        assert stranger.returncode is None
-        assert psutil.Process(stranger.pid).status() != psutil.STATUS_ZOMBIE
-    finally:
-        stranger.kill()
-        await stranger.wait()
-
-
-async def test_kept_pods_are_adopted(tmp_path: Path) -> None:
-    """With `keep_pods` they outlive a killed kubelet; the next one finds them."""
-    pod, child = await asyncio.to_thread(former_life, tmp_path, "keep")
-    try:
-        assert psutil.pid_exists(pod)
-        ports = make(tmp_path, keep_pods=True)
-        await ports.open()
-        harness = Harness(ports)
-        assert [state.running for state in ports.list()] == [("web",)]
-        started = await harness.start(shell("unused"))
-        assert pid_of(started) == pod
-        assert await harness.log() == f"{child}\n".encode()
-        os.killpg(pod, signal.SIGKILL)
-        ended = await harness.exited()
-        assert (ended.exit_code, ended.reason) == (137, "ContainerStatusUnknown")
-        await ports.close()
-    finally:
-        for pid in (pod, child):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    """The record of a pod is without what its Secrets hold."""
+    given = values.Values(objects={Reference("secret", "s"): {"k": b"hush-hush"}})
+    pod = msgspec.structs.replace(sandbox("u1", template()), values=given)
+    harness.ports.start_sandbox(pod)
+    await harness.until(runtime.SandboxReady)
+    for path in (tmp_path / "node").rglob("sandbox.json"):
+        record = msgspec.json.decode(path.read_bytes(), type=sandboxes.Record)
+        assert record.sandbox.values == values.NONE

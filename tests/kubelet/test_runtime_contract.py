@@ -1,15 +1,22 @@
 """What every runtime promises (kubelet/runtime.py), asked of each of them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from domain import podspec
-from kubelet import hollow_runtime, node, process_runtime, runtime
+from kubelet import (
+    container_runtime,
+    hollow_runtime,
+    node,
+    process_runtime,
+    runtime,
+)
 from tests.kubelet.builders import container, sandbox, template
 from tests.kubelet.harness import Harness
+from tests.support import podman
 
 pytestmark = pytest.mark.asyncio
 
@@ -18,13 +25,26 @@ SLEEPER = container(
 )
 
 
-@pytest_asyncio.fixture(params=["process", "hollow"])
+@pytest.fixture(scope="module")
+def engine() -> Iterator[podman.Podman]:
+    """A container engine of our own."""
+    with podman.engine() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(params=["process", "hollow", "container"])
 async def harness(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncIterator[Harness]:
     """One of the runtimes, opened; closed afterwards."""
     ports: runtime.Runtime
-    if request.param == "process":
+    if request.param == "container":
+        ours = request.getfixturevalue("engine")
+        ours.run("image", "rm", "--force", "docker.io/library/nginx:1.7.9")
+        ports = container_runtime.ContainerRuntime(
+            "n1", tmp_path / "node", engine_url=ours.url, environ={}
+        )
+    elif request.param == "process":
         ports = process_runtime.ProcessRuntime(
             "n1", tmp_path / "node", address_folder=tmp_path / "addresses"
         )
@@ -179,4 +199,5 @@ async def test_the_node_says_what_it_has(harness: Harness) -> None:
     """The resources that the scheduler counts."""
     info = harness.ports.node_info()
     assert {"cpu", "memory", "pods"} <= info.capacity.keys()
-    assert info.runtime.startswith(harness.ports.name)
+    engines = {"container": "podman"}
+    assert info.runtime.startswith(engines.get(harness.ports.name, harness.ports.name))

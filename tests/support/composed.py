@@ -34,6 +34,8 @@ class Composed:
         self.store = store
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._port, self._monitor_port = free_port(), free_port()
+        self._api_port = free_port()
+        self._metrics_ports = {name: free_port() for name in SERVICES}
         self._done: set[str] = set()
         for name, service in SERVICES.items():
             self._mount(name, service)
@@ -158,7 +160,10 @@ class Composed:
         for there, here in (
             ("nats://nats:4222", f"nats://127.0.0.1:{self._port}"),
             ("0.0.0.0", "127.0.0.1"),
+            ("=api:6443", f"=localhost:{self._api_port}"),
+            ("6443", str(self._api_port)),
             ("8222", str(self._monitor_port)),
+            ("9640", str(self._metrics_ports[name])),
             ("/data", str(self.folder / "services" / name / "data")),
         ):
             text = text.replace(there, here)

@@ -168,6 +168,23 @@ class SimNode:
         if statuses:
             self._carry_out(self.agent.on_runtime(now, statuses))
 
+    def measure(self, now: float, cpu_nano: float | None, window: float = 15.0) -> None:
+        """The kubelet has sampled its pods: each uses this much of the CPU."""
+        used = tuple(
+            protocol.PodUsage(
+                namespace=pod.run.namespace,
+                name=pod.run.name,
+                uid=uid,
+                containers=(
+                    protocol.ContainerUsage(name="main", cpu=cpu_nano, memory=2**20),
+                ),
+            )
+            for uid, pod in self.pods.items()
+        )
+        if used and self.alive:
+            said = protocol.Usage(window=window, pods=used)
+            self._carry_out(self.agent.on_usage(now, said))
+
     def say(self, now: float, uid: str, said: str) -> None:
         """The pod changes by itself: `failed` for good, or `unready` for a while."""
         pod = self.pods.get(uid)

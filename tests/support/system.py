@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from adapters import eventstore, nats_server
+from adapters import eventstore
 from domain import catalogue
 from domain.events import Recorded
 
@@ -40,7 +40,7 @@ class System:
                 [
                     str(SCRIPT),
                     *("up", "--data", str(self.folder), "--store", self.store),
-                    *self._api_port(),
+                    *("--runtime", "process"),  # unless the options say otherwise
                     *self.options,
                 ],
                 stdout=subprocess.PIPE,
@@ -51,12 +51,6 @@ class System:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line.startswith("ready"), f"{line!r}\n{self.errors()}"
-
-    def _api_port(self) -> list[str]:
-        """Clusters that start at the same moment would all take the standard port."""
-        if "--api-port" in self.options:
-            return []
-        return ["--api-port", str(nats_server.free_port())]
 
     def stop(self) -> int:
         """Afterwards nothing of it runs; the exit status of the supervisor."""

@@ -1,0 +1,175 @@
+"""Images of the container runtime: the pull policy, and who we are to a registry.
+
+1. `Always` asks the registry each time, `IfNotPresent` when the image is not here,
+   `Never` not at all. Without a policy it is `Always` for the tag `latest`.
+2. Pods that want the same image wait for one pull; a few pulls go on at a time.
+3. Logins are those of `docker login` and `podman login`: `auths` in the first file of
+   `$REGISTRY_AUTH_FILE`, `$DOCKER_CONFIG/config.json`, `~/.docker/config.json` and
+   `$XDG_RUNTIME_DIR/containers/auth.json` that has one for the registry. Helpers
+   (`credHelpers`, `credsStore`) are programs, and are not run.
+"""
+
+import asyncio
+import base64
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from adapters import engine, engine_answers
+from domain import podspec
+from kubelet import images
+from kubelet import runtime as port
+
+PULLS_MAX: Final = 3
+_HUB: Final = ("https://index.docker.io/v1/", "docker.io", "index.docker.io")
+Tell = Callable[[port.Observation], None]
+
+_log = logging.getLogger(__name__)
+
+
+class Login(msgspec.Struct, frozen=True):
+    """One of `auths`: the name and the password in base64."""
+
+    auth: str = ""
+
+
+class Logins(msgspec.Struct, frozen=True):
+    """A file that a login has left."""
+
+    auths: dict[str, Login] = {}
+
+
+class Images:
+    """The images of one engine."""
+
+    def __init__(self, docker: engine.Engine, environ: Mapping[str, str]) -> None:
+        self._engine = docker
+        self._environ = environ
+        self._pulls: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(PULLS_MAX)
+
+    async def pull(self, uid: str, spec: podspec.Container, tell: Tell) -> None:
+        """Tells `ImagePulled` or `ImageFailed`, and before it what is under way."""
+        name, begun = spec.image, time.monotonic()
+
+        def failed(reason: str, message: str) -> None:
+            tell(
+                port.ImageFailed(
+                    uid=uid, container=spec.name, message=message, reason=reason
+                )
+            )
+
+        try:
+            full = images.normalise(name)
+        except ValueError as error:
+            text = f'Failed to apply default image tag "{name}": {error}'
+            failed("InvalidImageName", text)
+            return
+        usual = "Always" if full.endswith(":latest") else "IfNotPresent"
+        policy = spec.image_pull_policy or usual
+        try:
+            here = policy != "Always" and await self.find(name) is not None
+            if not here and policy == "Never":
+                failed(
+                    "ErrImageNeverPull",
+                    f'Container image "{name}" is not present with pull policy of '
+                    "Never",
+                )
+                return
+            if not here:
+                tell(port.ImagePulling(uid=uid, container=spec.name))
+                await self._fetch(full)
+        except engine.EngineError as error:
+            failed("ErrImagePull", str(error))
+            return
+        took = time.monotonic() - begun
+        tell(
+            port.ImagePulled(
+                uid=uid,
+                container=spec.name,
+                present=here,
+                seconds=0.0 if here else took,
+            )
+        )
+
+    async def find(self, name: str) -> engine_answers.Image | None:
+        """The image if the engine has it; by its full name, or as it is written (what
+        was built with Podman has `localhost/` before its name)."""
+        found = await self._engine.image(images.normalise(name))
+        return found or await self._engine.image(name)
+
+    async def _fetch(self, full: str) -> None:
+        pull = self._pulls.get(full)
+        if pull is None:
+            pull = self._pulls[full] = asyncio.create_task(self._fetch_once(full))
+            pull.add_done_callback(lambda _: self._pulls.pop(full, None))
+        await asyncio.shield(pull)
+
+    async def _fetch_once(self, full: str) -> None:
+        async with self._slots:
+            await self._engine.pull(full, auth_header(full, self._environ))
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """The pulls that are under way."""
+        return list(self._pulls.values())
+
+
+def auth_header(full: str, environ: Mapping[str, str]) -> str:
+    """`X-Registry-Auth` for an image by its full name; empty if nobody logged in."""
+    for path in _files(environ):
+        login = _find(full, _read(path))
+        if login is not None:
+            name, _, password = login.partition(":")
+            registry = full.partition("/")[0]
+            data = msgspec.json.encode(
+                {"username": name, "password": password, "serveraddress": registry}
+            )
+            return base64.urlsafe_b64encode(data).decode()
+    return ""
+
+
+def _files(environ: Mapping[str, str]) -> list[Path]:
+    found = []
+    if named := environ.get("REGISTRY_AUTH_FILE"):
+        found.append(Path(named))
+    if named := environ.get("DOCKER_CONFIG"):
+        found.append(Path(named) / "config.json")
+    if home := environ.get("HOME"):
+        found.append(Path(home) / ".docker" / "config.json")
+    if user := environ.get("XDG_RUNTIME_DIR"):
+        found.append(Path(user) / "containers" / "auth.json")
+    return found
+
+
+def _read(path: Path) -> Logins:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Logins)
+    except FileNotFoundError:
+        return Logins()
+    except (OSError, msgspec.MsgspecError) as error:
+        _log.warning("logins in %s are left out: %s", path, error)
+        return Logins()
+
+
+def _find(full: str, logins: Logins) -> str | None:
+    """`name:password`; the longest entry that `full` begins with wins, as in Podman."""
+    path = full.partition("@")[0].rpartition(":")[0] or full
+    registry = path.partition("/")[0]
+    wanted = ["/".join(path.split("/")[:n]) for n in range(path.count("/") + 1, 0, -1)]
+    wanted += [f"https://{registry}", f"https://{registry}/v1/"]
+    wanted += _HUB if registry == "docker.io" else ()
+    for name in wanted:
+        login = logins.auths.get(name)
+        if login is None or not login.auth:
+            continue
+        try:
+            text = base64.b64decode(login.auth, validate=True).decode()
+        except ValueError:
+            _log.warning("the login for %s is no base64 and is left out", name)
+            continue
+        return text.rstrip("\0")
+    return None
