@@ -5,17 +5,23 @@
    is proportional to what has happened, not to what there is.
 2. What is compared is the object's JSON. The resourceVersion is left out: it says that
    something happened, and the rest says what.
-3. An item of a list is known by its name or, where it has none, by its type; lists of
+3. Of a Secret's data names and sizes are told, never values; nor what was applied last,
+   which has them too.
+4. An item of a list is known by its name or, where it has none, by its type; lists of
    other things are compared place by place.
 """
 
+import base64
+import binascii
+import contextlib
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Literal
 
 import msgspec
 
 from adapters.eventlog import EventLog
-from domain import node, queries
+from domain import names, node, plain, queries
 from domain.errors import Rejected
 from gateway import listing
 from gateway.views.scene import JSON, Scene
@@ -24,13 +30,15 @@ PAGE_MAX: Final = 5_000
 PAGE_ROWS: Final = 2_000
 ENVELOPE_BYTES: Final = 128
 """What an object or a field needs besides its texts, at most."""
-_ORDER: Final = ("deployment", "replicaset", "pod", "node")
+_ORDER: Final = ("deployment", "replicaset", "pod", "node", *plain.KINDS)
 _SOURCES: Final[dict[str, listing.Source[Any]]] = {
     "deployment": listing.DEPLOYMENTS,
     "replicaset": listing.REPLICASETS,
     "pod": listing.PODS,
     "node": listing.NODES,
+    **listing.PLAIN,
 }
+_SECRET: Final = re.compile(r"(data|stringData)\b|.*last-applied-configuration")
 _encode = msgspec.json.Encoder().encode
 
 Change = Literal["created", "deleted", "changed", "replaced"]
@@ -42,7 +50,8 @@ def check(asked: queries.DiffQuery) -> None:
         raise Rejected("BadRequest", f"limit: {asked.limit} is negative")
     if asked.name and not asked.kind:
         raise Rejected("BadRequest", "kind: a name alone is no object, say its kind")
-    if asked.name and asked.kind != "node" and not asked.namespace:
+    cluster_wide = asked.kind in names.CLUSTER_KINDS
+    if asked.name and not cluster_wide and not asked.namespace:
         raise Rejected("BadRequest", "namespace: an object is in one, say which")
     if asked.continue_ and asked.continue_.partition("/")[0] not in _ORDER:
         text = f"continue: {asked.continue_!r} is not what an answer gave"
@@ -142,7 +151,8 @@ def _in_order(found: Iterable[str], asked: queries.DiffQuery) -> list[str]:
 
 
 def _in_namespace(key: str, namespace: str) -> bool:
-    return key.startswith("node/") or key.split("/", 2)[1] == namespace
+    kind, found, _ = _split(key)
+    return kind in names.CLUSTER_KINDS or found == namespace
 
 
 def _place(key: str) -> tuple[int, str, str]:
@@ -173,7 +183,7 @@ def _difference(old: Scene, new: Scene, key: str) -> queries.ObjectDifference | 
     else:
         if before["metadata"] != after["metadata"]:
             change = "replaced" if _uid(before) != _uid(after) else "changed"
-        fields = list(_fields(before, after))
+        fields = list(_fields(before, after, secret=key.startswith("secret/")))
         if not fields:
             return None
     kind, namespace, name = _split(key)
@@ -200,13 +210,29 @@ def _uid(document: JSON) -> object:
     return metadata.get("uid") if isinstance(metadata, dict) else None
 
 
-def _fields(before: JSON, after: JSON) -> Iterator[queries.FieldDifference]:
+def _fields(
+    before: JSON, after: JSON, *, secret: bool
+) -> Iterator[queries.FieldDifference]:
     for path, old, new in different(before, after):
+        if secret and _SECRET.match(path):
+            old, new = sized(old), sized(new)
         yield queries.FieldDifference(
             path=path,
             before=msgspec.Raw(_encode(old)),
             after=msgspec.Raw(_encode(new)),
         )
+
+
+def sized(value: object) -> object:
+    """What is told of a secret value (rule 3); what is absent stays so."""
+    if isinstance(value, dict):
+        return {key: sized(each) for key, each in value.items()}
+    if value is None:
+        return None
+    text = str(value).encode()
+    with contextlib.suppress(binascii.Error):  # what was applied last is none
+        text = base64.b64decode(text, validate=True)
+    return f"{len(text)} bytes"
 
 
 def different(
@@ -238,12 +264,12 @@ def _name(key: object) -> str:
 
 
 def _by_name(items: Iterable[object]) -> dict[str, object]:
-    """Rule 3."""
+    """Rule 4."""
     items = list(items)
     for field in ("name", "type", "key"):
-        names = [each.get(field) if isinstance(each, dict) else None for each in items]
-        if all(names) and len(set(map(str, names))) == len(names):
-            return dict(zip(map(str, names), items, strict=True))
+        found = [each.get(field) if isinstance(each, dict) else None for each in items]
+        if all(found) and len(set(map(str, found))) == len(found):
+            return dict(zip(map(str, found), items, strict=True))
     return {str(index): each for index, each in enumerate(items)}
 
 

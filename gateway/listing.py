@@ -7,6 +7,7 @@
 """
 
 import heapq
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -16,7 +17,7 @@ from domain import labels, names, plain, queries
 from domain.errors import Rejected, not_found
 from domain.labels import LabelSelector
 from domain.plain import PlainObject
-from gateway import selection
+from gateway import derived, selection
 from gateway.selection import Fields, Selectable
 from gateway.views import deployments, happenings, nodes, pods, replicasets
 from gateway.views import plain as plain_views
@@ -270,9 +271,11 @@ def _plain(kind: str) -> Source[PlainObject]:
         resource=plain.KINDS[kind][0],
         fields=selection.SECRET if kind == "secret" else selection.PLAIN,
         columns=plain_views.COLUMNS[kind],
-        all=lambda at: at.cluster.plain.of(kind),
-        find=lambda at, namespace, name: at.cluster.plain.objects.get(
-            names.key(kind, namespace, name)
+        all=lambda at: itertools.chain(
+            at.cluster.plain.of(kind), derived.of(at, kind, "")
+        ),
+        find=lambda at, namespace, name: derived.plain_object(
+            at, names.key(kind, namespace, name)
         ),
         key=lambda held: (held.namespace, held.name),
         labels=lambda _at, held: held.labels,

@@ -19,13 +19,22 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from adapters import cancelling, collector, eventstore, nats_service, nats_wire
+from adapters import (
+    cancelling,
+    collector,
+    eventstore,
+    exposing,
+    nats_service,
+    nats_wire,
+)
 from adapters.eventlog import EventLog
 from domain import errors
+from gateway.measuring import Numbers
 from gateway.reader import PAGE_ROWS, POLL_SECONDS, Reader
 from gateway.service import WAIT_SECONDS, Service
 
 if TYPE_CHECKING:
+    from adapters.exposition import Board
     from gateway.kube import api_server
 
 CONNECTION_NAME: Final = "rollbook-api"
@@ -52,8 +61,15 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     listen: str = "127.0.0.1"
     api_port: int = 0
     """The port of the Kubernetes API; 0 serves none."""
+    api_address: str = ""
+    """`host:port` where clients find it, if that is elsewhere."""
+    api_socket: int = -1
+    """A descriptor that listens there already; -1 is none."""
     tls_folder: Path | None = None
     """Where the certificates lie; those that are missing are made."""
+    metrics_listen: str = "127.0.0.1"
+    metrics_port: int = 0
+    """0 serves no metrics."""
 
     def __repr__(self) -> str:
         return f"ApiSettings({self.user} at {self.nats_url})"  # never the secret
@@ -94,12 +110,26 @@ async def _serve(
     async with contextlib.AsyncExitStack() as undo:
         reader = Reader(await _opened(settings), page_rows=settings.page_rows)
         undo.push_async_callback(reader.close)
+        numbers = Numbers(reader)
+
+        def board() -> "Board":
+            from gateway import exposition
+
+            return exposition.board(numbers)
+
+        port = settings.metrics_port
+        await undo.enter_async_context(
+            exposing.shown(settings.metrics_listen, port, board)
+        )
         api = None
         if settings.api_port:
             api = await _kubernetes_api(settings, reader, undo)
+            numbers.watch(api.server.requests, lambda: api.server.streams)
         await _first_fold(reader)
         service = Service(reader, wait_seconds=settings.wait_seconds)
         undo.callback(service.past.close)
+        if api is not None:
+            service.authority = api.authority
         counters = nats_wire.Counters()
         client = await _patiently(lambda: _connected(settings, counters))
         undo.push_async_callback(nats_wire.close, client)
@@ -107,7 +137,11 @@ async def _serve(
         async def heard(message: nats_wire.Msg) -> None:
             reader.hear(message.data, time.time())
 
+        async def measured(message: nats_wire.Msg) -> None:
+            reader.live.hear(message.data)
+
         await client.subscribe(nats_wire.COMMITTED, cb=heard)
+        await client.subscribe(nats_wire.LIVE, cb=measured)
         endpoints = await nats_service.serve(
             client, service.verbs, service.answer, settings.version
         )
@@ -121,6 +155,7 @@ async def _serve(
             api.open(service.past)
             parts.append(api.follow())
         _log.info("answering at position %d", reader.position)
+        numbers.unready = ""
         if ready is not None:
             ready()
         await _until_one_ends(*parts)
@@ -141,6 +176,8 @@ async def _kubernetes_api(
             port=settings.api_port,
             tls_folder=settings.tls_folder,
             version=settings.version,
+            address=settings.api_address,
+            socket=settings.api_socket,
         ),
     )
     undo.push_async_callback(api.stop)

@@ -34,6 +34,7 @@ from domain.catalogue import Unreadable
 from domain.events import Recorded
 from domain.pod import Pod
 from domain.protocol import Answer, Pulse
+from gateway.live_readings import LiveReadings
 from gateway.past_timelines import MOVING, Timelines
 from projections import nearest, snapshots
 from projections.cluster import Cluster
@@ -106,6 +107,8 @@ class Reader:
         """When the writer was last heard, seconds since the epoch; 0 for never."""
         self.control_counters: dict[str, int] = {}
         """What the writer has refused or dropped since its start."""
+        self.live = LiveReadings()
+        """What is measured now; whoever is connected lets it hear."""
         self.restarts = 0
         """How often the log had gone back (rule 5)."""
         self.observer: Observer | None = None
@@ -255,7 +258,11 @@ class Reader:
             self.unreadable_count = self.cluster.unreadable
             self._cut_at = self.position
         self._started = True
-        self.timelines.start(self.cluster)
+        lines = snapshots.decode_lines(found.data) if found.data else None
+        if lines is not None:
+            self.timelines.restore(lines, self.cluster)
+        else:
+            self.timelines.start(self.cluster)
         begin = self.position
         await self._fold_up_to(last)
         _log.info(
@@ -383,7 +390,11 @@ class Reader:
         ):
             return
         made = snapshots.cut(
-            self.cluster, self.happenings, self.unreadable, self.managed
+            self.cluster,
+            self.happenings,
+            self.unreadable,
+            self.managed,
+            self.timelines.kept(),
         )
         self._cut_at, self._cut_when = at, time.monotonic()
         self._saving = asyncio.get_running_loop().run_in_executor(

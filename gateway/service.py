@@ -18,12 +18,12 @@ import msgspec
 
 from domain import errors, queries
 from domain.errors import Rejected, not_found
-from gateway import differences, listing, logreading
+from gateway import differences, listing, logreading, usage
 from gateway.explaining import answering, suggesting, waiting
 from gateway.past import At, Past
-from gateway.past_folding import Part
+from gateway.past_folding import PARTS, Part
 from gateway.reader import Reader
-from gateway.views import described, described_nodes, histories
+from gateway.views import described, described_nodes, histories, wanted
 from gateway.views.scene import Scene, Templates
 from projections import digests, snapshots
 
@@ -44,7 +44,9 @@ Answer = (
     | queries.WhyAnswer
     | queries.DiffAnswer
     | queries.DigestAnswer
+    | queries.UsageAnswer
     | queries.StatusAnswer
+    | queries.WantedAnswer
 )
 
 
@@ -66,6 +68,8 @@ class Service:
         self._now = now
         self._wait_seconds = wait_seconds
         self._bytes = answer_bytes
+        self.authority = ""
+        """The certificate of the Kubernetes API's authority, PEM, if there is one."""
         self._templates = Templates()
         self._restarts = reader.restarts
         self._started_at = now()
@@ -79,7 +83,9 @@ class Service:
             "why": self._handler(queries.WhyQuery, self._why),
             "diff": self._handler(queries.DiffQuery, self._diff),
             "digest": self._handler(queries.DigestQuery, self._digest),
+            "usage": self._handler(queries.UsageQuery, self._usage),
             "status": self._handler(queries.StatusQuery, self._status),
+            "wanted": self._handler(queries.WantedQuery, self._wanted),
         }
 
     @property
@@ -153,7 +159,14 @@ class Service:
             # Another log: its positions hold other templates.
             self._templates = Templates()
             self._restarts = reader.restarts
-        return Scene(reader.cluster, reader.happenings, self._templates, self._now())
+        return Scene(
+            reader.cluster,
+            reader.happenings,
+            self._templates,
+            self._now(),
+            live=reader.live,
+            authority=self.authority,
+        )
 
     async def _scene_at(
         self, moment: queries.Moment | None, key: str = "", part: Part = "all"
@@ -167,11 +180,12 @@ class Service:
         return await self._scene_of(at, key, part)
 
     async def _scene_of(self, at: At, key: str = "", part: Part = "all") -> Scene:
-        if key:
+        if key.startswith(PARTS):
             cluster, happenings = await self.past.part(key, at.position, part)
         else:
             cluster, happenings = await self.past.whole(at.position)
-        return Scene(cluster, happenings, self._scene().templates, at.now)
+        templates, authority = self._scene().templates, self.authority
+        return Scene(cluster, happenings, templates, at.now, authority)
 
     # --- the verbs ------------------------------------------------------------------
 
@@ -245,6 +259,12 @@ class Service:
             position=made.header.position, digest=found, code=digests.code()
         )
 
+    async def _usage(self, asked: queries.UsageQuery) -> queries.UsageAnswer:
+        return usage.answer(self._scene(), self._reader.live, asked)
+
+    async def _wanted(self, _asked: queries.WantedQuery) -> queries.WantedAnswer:
+        return wanted.answer(self._scene(), self._bytes)
+
     async def _status(self, _asked: queries.StatusQuery) -> queries.StatusAnswer:
         reader, cluster = self._reader, self._reader.cluster
         return queries.StatusAnswer(
@@ -295,7 +315,7 @@ def _described(at: Scene, asked: queries.DescribeQuery) -> str:
             raise Rejected("BadRequest", "kind: events are listed, not described")
         case _:
             if (kept := at.cluster.plain.objects.get(key)) is not None:
-                return described.of_plain(kept)
+                return described.of_plain(at, kept)
     raise not_found(_RESOURCES[asked.kind], asked.name)
 
 

@@ -16,7 +16,18 @@ from typing import Final
 import msgspec
 
 from adapters.eventlog import EventLog
-from domain import command, deployment, names, node, plain, pod, replicaset, times
+from domain import (
+    autoscaler,
+    command,
+    deployment,
+    events,
+    names,
+    node,
+    plain,
+    pod,
+    replicaset,
+    times,
+)
 from domain.ages import human
 from domain.errors import Rejected
 from domain.events import Event, Recorded
@@ -251,6 +262,12 @@ def _telling(chains: Chains, life: Life) -> bool:
     trouble = life.last(*_TROUBLE)
     if trouble is not None and _still(life, trouble):
         chains.add("what is wrong with it", trouble)
+    decided = life.last(autoscaler.AutoscalerRescaled)
+    if decided is not None:
+        chains.add("its last decision", decided)
+    sized = life.last(deployment.DeploymentScaled, replicaset.ReplicaSetScaled)
+    if sized is not None and sized.actor == events.AUTOSCALER:
+        chains.add("why it has its size", sized)
     gone = life.end is not None
     birth = life.last(pod.PodScheduled) or life.birth
     if birth is not None:

@@ -65,7 +65,7 @@ def root_of(last: Recorded) -> Root:
         return ""
     if last.stream.startswith("command/"):
         return "command"
-    if last.actor.startswith("node/"):
+    if last.actor.startswith("node/") or last.actor == events.MONITOR:
         return "report"
     if last.actor == events.TIMER:
         return "timer"

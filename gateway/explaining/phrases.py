@@ -24,11 +24,13 @@ SENTENCE_MAX: Final = 400
 """A container's message may be a page; a clause is not."""
 
 _ACTORS: Final = {
+    events.AUTOSCALER: "the autoscaler",
     events.DEPLOYMENT_CONTROLLER: "the Deployment controller",
     events.REPLICASET_CONTROLLER: "the ReplicaSet controller",
     events.NODE_CONTROLLER: "the node controller",
     events.POD_COLLECTOR: "the pod garbage collector",
     events.SCHEDULER: "the scheduler",
+    events.MONITOR: "the monitor",
     events.TIMER: "the clock",
     events.SYSTEM: "the system",
 }

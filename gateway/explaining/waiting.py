@@ -9,15 +9,24 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from domain import deployment, node, pod, replicaset
+from domain import (
+    analysis,
+    analysis_run,
+    autoscaler,
+    deployment,
+    node,
+    pod,
+    replicaset,
+)
 from domain.ages import age, human
 from domain.deployment import Deployment
 from domain.node import Node
+from domain.plain import PlainObject
 from domain.plans import rollout
 from domain.pod import Pod
 from domain.replicaset import ReplicaSet
 from gateway.explaining import phrases, words_pods
-from gateway.views import deployments, nodes, podstates
+from gateway.views import autoscalers, deployments, nodes, podstates, steps
 from gateway.views.scene import Scene
 
 NAMES_MAX: Final = 3
@@ -29,7 +38,7 @@ class Seen:
 
     def __init__(
         self,
-        held: Deployment | ReplicaSet | Pod | Node,
+        held: Deployment | ReplicaSet | Pod | Node | PlainObject,
         sentence: str,
         waits: Iterable[str] = (),
     ) -> None:
@@ -61,6 +70,9 @@ def look(at: Scene, stream: str) -> Seen | None:
                     _node(at, use.node, len(use.pods)),
                     _node_waits(use.node),
                 )
+        case autoscaler.KIND:
+            if (kept := at.cluster.plain.objects.get(stream)) is not None:
+                return Seen(kept, _autoscaler(at, kept), _autoscaler_waits(kept))
     return None
 
 
@@ -90,6 +102,9 @@ def _deployment_waits(at: Scene, held: Deployment) -> Iterator[str]:
     if held.spec.paused:
         yield f"paused: `rollbook rollout resume deployment/{held.name}` goes on"
     for each in deployments.conditions(at, held):
+        if each.type == steps.TYPE:
+            yield each.message
+            continue
         healthy = "False" if each.type == "ReplicaFailure" else "True"
         if each.status != healthy:
             since = age(each.transitioned_at, at.now)
@@ -125,6 +140,8 @@ def _deadline(at: Scene, held: Deployment) -> Iterator[str]:
     seconds = held.spec.progress_deadline_seconds
     if seconds in (None, rollout.NO_DEADLINE):
         return
+    if analysis_run.waits(analysis.policy(held.annotations), held.run):
+        return  # it does not run while a step waits
     for each in deployments.conditions(at, held):
         watched = each.reason not in (rollout.AVAILABLE, rollout.EXCEEDED)
         if each.type == "Progressing" and each.status == "True" and watched:
@@ -250,3 +267,24 @@ def _node_waits(held: Node) -> Iterator[str]:
         yield f"{held.reason}{phrases.behind(held.message)}"
     if held.cordoned:
         yield f"it takes no new pods: `rollbook uncordon {held.name}` lets it"
+
+
+# --- autoscalers ------------------------------------------------------------------
+
+
+def _autoscaler(at: Scene, held: PlainObject) -> str:
+    name = phrases.thing(held.key)
+    reference, shown, least, most, size = autoscalers.row(at, held)
+    kind, _, target = reference.partition("/")
+    said = f"{name} keeps {kind} {target} between {least} and {most} pods"
+    if held.scaling is None:
+        return f"{said}; it has not looked at it yet"
+    return f"{said}: now {size}, with {shown}"
+
+
+def _autoscaler_waits(held: PlainObject) -> Iterator[str]:
+    """The conditions that keep it from scaling."""
+    for each in held.scaling.conditions if held.scaling is not None else ():
+        limited = each.type == "ScalingLimited"
+        if each.status != ("False" if limited else "True"):
+            yield f"{each.type} is {each.status}, {each.reason}: {each.message}"

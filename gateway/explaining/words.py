@@ -10,10 +10,21 @@
 from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
-from domain import command, deployment, node, plain, pod, replicaset
+from domain import (
+    analysis_run,
+    autoscaler,
+    command,
+    deployment,
+    node,
+    plain,
+    pod,
+    replicaset,
+)
 from domain.events import Event, Recorded
 from gateway.explaining import (
     phrases,
+    words_analysis,
+    words_autoscalers,
     words_commands,
     words_deployments,
     words_nodes,
@@ -106,6 +117,7 @@ _COMPARED: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     pod.PodAnnotated: (pod.PodAnnotated,),
     pod.PodReleased: (pod.PodCreated, pod.PodAdopted),
     pod.PodScheduled: (pod.PodUnschedulable,),
+    autoscaler.AutoscalerConditionsChanged: (autoscaler.AutoscalerConditionsChanged,),
     node.NodeChanged: (node.NodeRegistered, node.NodeChanged),
     node.NodeLabelled: (node.NodeLabelled,),
     node.NodeAnnotated: (node.NodeAnnotated,),
@@ -134,6 +146,11 @@ _WORDS: Final[dict[type[Event], Teller]] = dict(
         _row(deployment.RolloutCompleted, words_deployments.completed),
         _row(deployment.RolloutStalled, words_deployments.stalled),
         _row(deployment.HashCollided, words_deployments.collided),
+        _row(analysis_run.RolloutStepReached, words_analysis.step_reached),
+        _row(analysis_run.RolloutPromoted, words_analysis.promoted),
+        _row(analysis_run.RolloutAborted, words_analysis.aborted),
+        _row(analysis_run.MeasurementTaken, words_analysis.measured),
+        _row(analysis_run.AnalysisEnded, words_analysis.ended),
         _row(deployment.RevisionTagged, words_deployments.tagged),
         _row(deployment.RevisionUntagged, words_deployments.untagged),
         _row(replicaset.ReplicaSetCreated, words_replicasets.created),
@@ -181,5 +198,7 @@ _WORDS: Final[dict[type[Event], Teller]] = dict(
         _row(plain.ObjectReplaced, words_objects.replaced),
         _row(plain.ObjectDeletionRequested, words_objects.deleting),
         _row(plain.ObjectDeleted, words_objects.deleted),
+        _row(autoscaler.AutoscalerRescaled, words_autoscalers.rescaled),
+        _row(autoscaler.AutoscalerConditionsChanged, words_autoscalers.changed),
     )
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from domain import deployment, objects, podspec, template_changes
+from domain import deployment, events, objects, podspec, template_changes
 from domain.events import Event, Recorded
 from domain.metadata import OwnerReference
 from domain.plans import rollout
@@ -33,10 +33,12 @@ def template(
 def rolled_back(
     recorded: Recorded, event: deployment.DeploymentRolledBack, earlier: Event | None
 ) -> str:
-    return (
-        f"{phrases.thing(recorded.stream)} was rolled back to revision "
-        f"{event.to_revision}: {template_change(_template_in(earlier), event.template)}"
-    )
+    changed = template_change(_template_in(earlier), event.template)
+    said = f"{phrases.thing(recorded.stream)} was rolled back to revision "
+    said = f"{said}{event.to_revision}: {changed}"
+    if recorded.actor == events.DEPLOYMENT_CONTROLLER and event.change_cause:
+        return f"{said} ({phrases.short(event.change_cause)})"
+    return said
 
 
 def declined(

@@ -32,7 +32,9 @@ def deleting(
     recorded: Recorded, _event: plain.ObjectDeletionRequested, _earlier: Event | None
 ) -> str:
     name = phrases.thing(recorded.stream)
-    return f"{name} is to go, with all that is in it"
+    if recorded.stream.startswith(f"{plain.NAMESPACE}/"):
+        return f"{name} is to go, with all that is in it"
+    return f"{name} is to go, and waits for its finalizers"
 
 
 def deleted(
@@ -42,6 +44,8 @@ def deleted(
 
 
 def _parts(event: plain.ObjectReplaced, earlier: Event | None) -> Iterator[str]:
+    if event.finalizers is not None:
+        yield "its finalizers"
     if event.content is not None:
         yield from _content(event.content, getattr(earlier, "content", None))
     for name in _LABELS:

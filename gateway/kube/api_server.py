@@ -1,6 +1,7 @@
 """The Kubernetes API of one process: everything of this package wired together."""
 
 import asyncio
+import socket
 import time
 from pathlib import Path
 from typing import Final
@@ -11,13 +12,16 @@ from adapters import certificates
 from domain.errors import Permanent
 from gateway.kube import kubeconfig, openapi, openapi_v2, writer
 from gateway.kube.changes import Changes
+from gateway.kube.commander import Commander
 from gateway.kube.handlers import Handlers, Writer
 from gateway.kube.logins import Logins
 from gateway.kube.logs import Logs
+from gateway.kube.metrics_api import Metrics
 from gateway.kube.objects import Objects
 from gateway.kube.request import Reply, Request
 from gateway.kube.reviews import Reviews
-from gateway.kube.server import Server, Stream
+from gateway.kube.server import Server, Socket, Stream
+from gateway.kube.streams import Streams
 from gateway.kube.watches import Watches
 from gateway.past import Past
 from gateway.reader import Reader
@@ -26,13 +30,19 @@ TIDY_SECONDS: Final = 5.0
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where it is served. `tls_folder` holds the certificates; they are made there."""
+    """Where it is served. `tls_folder` holds the certificates; they are made there, for
+    `listen` and for `address`, `host:port`, where clients find it.
+
+    `socket` is a descriptor that listens there already; -1 is none.
+    """
 
     nats_url: str
     listen: str
     port: int
     tls_folder: Path
     version: str = ""
+    address: str = ""
+    socket: int = -1
 
 
 class ApiServer:
@@ -42,7 +52,8 @@ class ApiServer:
         self._reader = reader
         self._settings = settings
         self._handlers: Handlers | None = None
-        self._authority = ""
+        self.authority = ""
+        """The certificate of the cluster's authority, PEM, once it is started."""
         self.logins = Logins(settings.nats_url)
         self.server = Server(self.logins, self, settings.version)
         self.server.extra[openapi.PATH] = openapi.answer
@@ -55,12 +66,15 @@ class ApiServer:
         """
         told = self._settings
         files = await asyncio.to_thread(
-            certificates.prepare, told.tls_folder, kubeconfig.hosts(told.listen)
+            certificates.prepare,
+            told.tls_folder,
+            kubeconfig.hosts(told.listen, told.address),
         )
-        self._authority = await asyncio.to_thread(files.authority.read_text)
+        self.authority = await asyncio.to_thread(files.authority.read_text)
+        taken = socket.socket(fileno=told.socket) if told.socket >= 0 else None
         try:
             return await self.server.start(
-                told.listen, told.port, files.server_context()
+                told.listen, told.port, files.server_context(), taken
             )
         except OSError as error:
             raise Permanent(
@@ -75,7 +89,7 @@ class ApiServer:
         def managed(key: str) -> bytes | None:
             return reader.managed.of(key)  # another log has another one
 
-        changes = Changes(managed=managed, authority=self._authority)
+        changes = Changes(managed=managed, authority=self.authority)
         changes.start(reader.position)
         reader.observer = changes
         objects = Objects(reader, past, changes)
@@ -84,6 +98,8 @@ class ApiServer:
             Watches(reader, past, changes, objects),
             Reviews(),
             Logs(objects, self.logins),
+            Streams(objects, self.logins, Commander(self.logins, reader)),
+            Metrics(objects, lambda: reader.live),
             self._writer(objects),
         )
         self.server.ready = True
@@ -102,7 +118,7 @@ class ApiServer:
         await self.server.stop()
         await self.logins.close()
 
-    async def handle(self, request: Request) -> Reply | Stream:
+    async def handle(self, request: Request) -> Reply | Stream | Socket:
         """See `Handlers.handle`; there is one as soon as the server is ready."""
         assert self._handlers is not None, "nothing is asked before"
         return await self._handlers.handle(request)

@@ -15,6 +15,9 @@ JSON = dict[str, object]
 KIND: Final = "horizontalpodautoscaler"
 METRICS: Final = "autoscaling.alpha.kubernetes.io/metrics"
 BEHAVIOR: Final = "autoscaling.alpha.kubernetes.io/behavior"
+CONDITIONS: Final = "autoscaling.alpha.kubernetes.io/conditions"
+CURRENT_METRICS: Final = "autoscaling.alpha.kubernetes.io/current-metrics"
+CURRENT: Final = "currentCPUUtilizationPercentage"
 TARGET: Final = "targetCPUUtilizationPercentage"
 
 
@@ -30,6 +33,8 @@ def to_v2(document: JSON) -> JSON:
         metrics.append(_cpu(percent))
     metrics += _listed(annotations.pop(METRICS, None))
     behavior = _decoded(annotations.pop(BEHAVIOR, None))
+    for told in (CONDITIONS, CURRENT_METRICS):
+        annotations.pop(told, None)
     if metrics:
         spec["metrics"] = metrics
     if isinstance(behavior, dict):
@@ -62,6 +67,10 @@ def to_v1(document: JSON) -> JSON:
         annotations[METRICS] = msgspec.json.encode(others).decode()
     if (behavior := spec.pop("behavior", None)) is not None:
         annotations[BEHAVIOR] = msgspec.json.encode(behavior).decode()
+    status = document.get("status")
+    if isinstance(status, dict):
+        status, told = _status(status)
+        annotations |= told
     if annotations:
         metadata["annotations"] = annotations
     found = {
@@ -70,18 +79,38 @@ def to_v1(document: JSON) -> JSON:
         "metadata": metadata,
         "spec": spec,
     }
-    if isinstance(status := document.get("status"), dict):
-        found["status"] = {
-            key: status[key]
-            for key in (
-                "observedGeneration",
-                "lastScaleTime",
-                "currentReplicas",
-                "desiredReplicas",
-            )
-            if key in status
-        }
+    if isinstance(status, dict):
+        found["status"] = status
     return found
+
+
+def _status(status: JSON) -> tuple[JSON, JSON]:
+    """The status as v1 has it, and the annotations that hold the rest (rule 2)."""
+    kept = ("observedGeneration", "lastScaleTime", "currentReplicas", "desiredReplicas")
+    found = {key: status[key] for key in kept if key in status}
+    others: list[object] = []
+    for metric in _listed(status.get("currentMetrics")):
+        percent = _current_percent(metric)
+        if percent is not None and CURRENT not in found:
+            found[CURRENT] = percent
+        else:
+            others.append(metric)
+    told: JSON = {}
+    if others:
+        told[CURRENT_METRICS] = msgspec.json.encode(others).decode()
+    if conditions := status.get("conditions"):
+        told[CONDITIONS] = msgspec.json.encode(conditions).decode()
+    return found, told
+
+
+def _current_percent(metric: object) -> object:
+    """The percentage of the CPU that is measured, else None."""
+    if not isinstance(metric, dict) or metric.get("type") != "Resource":
+        return None
+    resource = _object(metric, "resource")
+    if resource.get("name") != "cpu":
+        return None
+    return _object(resource, "current").get("averageUtilization")
 
 
 def _cpu(percent: object) -> JSON:

@@ -23,9 +23,11 @@ from domain import deployment, node, plain, protocol
 from domain.command import CommandAccepted
 from domain.events import Event, Recorded
 from domain.pod import Pod
-from gateway.kube import derived, forms, kinds
+from gateway import derived
+from gateway.kube import forms, kinds, rendered
 from gateway.kube.forms import Form, Shown
 from gateway.kube.kinds import Held, Kind
+from gateway.kube.rendered import Rendered
 from gateway.kube.watchers import Change, Side, Watcher
 from gateway.views.scene import Scene, Templates
 from projections import managed
@@ -101,10 +103,12 @@ class Changes:
         authority: str = "",
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
+        rendered_bytes: int = rendered.BYTES_MAX,
     ) -> None:
         """`managed` gives the list of an object's managed fields; `authority` is the
         certificate of the cluster's, PEM."""
         self.authority = authority
+        self.rendered = Rendered(rendered_bytes)
         self.position = 0
         """Everything up to here has been offered to those who watch."""
         self.several_at = 0
@@ -169,6 +173,7 @@ class Changes:
         """A state that was folded without this, or another log: all begins there."""
         self.end_all("the log is read anew")
         self._versions.clear()
+        self.rendered.clear()
         self._templates = Templates()
         self._begin_step()
         self.position = position
@@ -324,6 +329,7 @@ class Changes:
 
     def _touch(self, key: str, position: int) -> None:
         self._versions[key] = position
+        self.rendered.forget(key)
         if self._by_own:
             self._touched[key] = position
 
@@ -386,7 +392,9 @@ class Changes:
             after = Side(held, kind.labels(at, held))
             if key not in self._before:
                 before = after  # touched from elsewhere: itself it is as it was
-            shown = kind.shown(at, held, position, feed.form, self._managed(key))
+            shown = self.rendered.shown(
+                kind, at, key, held, position, feed.form, self._managed(key)
+            )
             yield Change(kind.key(held)[0], position, before, after, shown)
 
 

@@ -6,7 +6,8 @@
    where it is gone, as the API server answers for each kind.
 3. A collection is deleted one command an object, `AT_ONCE` at a time; what is gone by
    then is no failure.
-4. What every namespace has (derived.py) is not deleted, and no part of a collection.
+4. What every namespace has (gateway/derived.py) is not deleted, and no part of a
+   collection.
 """
 
 import asyncio

@@ -36,10 +36,14 @@ WHOLE: Final = Form()
 
 
 class Shown(NamedTuple):
-    """An object as it is shown: encoded, its metadata, and its cells if wanted."""
+    """An object as it is shown: encoded, its metadata, and its cells if wanted.
+
+    `metadata` may be encoded too; it is empty where the form does not show it.
+    """
 
     raw: bytes
-    metadata: JSON
+    metadata: JSON | msgspec.Raw
+    version: int
     cells: tuple[object, ...] = ()
 
 
@@ -73,7 +77,7 @@ def one(form: Form, table: Table, shown: Shown) -> bytes:
         return shown.raw + b"\n"
     if form.shape == "metadata":
         return _encode(tables.partial(shown.metadata, f"{META}/{form.version}")) + b"\n"
-    about = {"resourceVersion": shown.metadata.get("resourceVersion", "")}
+    about: JSON = {"resourceVersion": str(shown.version)}
     return _encode(_table(form, table, [shown], about)) + b"\n"
 
 
@@ -107,7 +111,7 @@ def event(
     elif form.shape == "metadata":
         body = _encode(tables.partial(shown.metadata, f"{META}/{form.version}"))
     else:
-        about = {"resourceVersion": shown.metadata.get("resourceVersion", "")}
+        about: JSON = {"resourceVersion": str(shown.version)}
         body = _encode(_table(form, table, [shown], about, headed=headed))
     return b'{"type":"%b","object":%b}\n' % (type_.encode(), body)
 

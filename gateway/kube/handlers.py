@@ -9,12 +9,13 @@ from typing import Final, Protocol
 from domain import errors, labels
 from domain.deployment import Deployment
 from domain.replicaset import ReplicaSet
-from gateway.kube import forms, kinds, statuses
+from gateway.kube import forms, kinds, metrics_api, statuses
 from gateway.kube.logs import Logs
 from gateway.kube.objects import Objects, asked_state
 from gateway.kube.request import Reply, Request
 from gateway.kube.reviews import Reviews
-from gateway.kube.server import Stream
+from gateway.kube.server import Socket, Stream
+from gateway.kube.streams import ACTIONS, Streams
 from gateway.kube.watches import Watches
 
 JSON = dict[str, object]
@@ -38,18 +39,26 @@ class Handlers:
         watches: Watches,
         reviews: Reviews,
         logs: Logs,
+        streams: Streams,
+        metrics: metrics_api.Metrics,
         writer: Writer | None = None,
     ) -> None:
         self._objects = objects
         self._watches = watches
         self._reviews = reviews
         self._logs = logs
+        self._streams = streams
+        self._metrics = metrics
         self.writer = writer
 
-    async def handle(self, request: Request) -> Reply | Stream:
+    async def handle(self, request: Request) -> Reply | Stream | Socket:
         """The answer. Raises `Failure` or `Rejected`."""
+        if request.resource.group == metrics_api.GROUP:
+            return await self._metrics.answer(request)
         if not request.resource.own:
             return self._reviews.answer(request)
+        if request.subresource in ACTIONS:
+            return await self._streams.open(request)
         match request.verb:
             case "get" if request.subresource == "log":
                 return await self._logs.read(request)

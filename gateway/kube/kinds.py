@@ -16,8 +16,8 @@ from domain.deployment import Deployment
 from domain.labels import LabelSelector
 from domain.plain import PlainObject
 from domain.replicaset import ReplicaSet
-from gateway import listing, selection
-from gateway.kube import autoscaling, causes, derived, resources, tables
+from gateway import derived, listing, selection
+from gateway.kube import autoscaling, causes, resources, tables
 from gateway.kube.forms import Form, Shown
 from gateway.kube.resources import Resource
 from gateway.kube.statuses import Failure
@@ -75,7 +75,7 @@ class Kind(NamedTuple):
         if managed:
             metadata["managedFields"] = msgspec.Raw(managed)
         cells = tuple(self.table.cells(at, held)) if form.shape == "table" else ()
-        return Shown(_encode(found), metadata, cells)
+        return Shown(_encode(found), metadata, position, cells)
 
 
 class Picked(NamedTuple):

@@ -13,9 +13,13 @@ CLUSTER: Final = "rollbook"
 _ANYWHERE: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  # these are no hosts
 
 
-def hosts(listen: str) -> tuple[str, ...]:
-    """The names and addresses that a server's certificate is for."""
-    found = ("localhost", "127.0.0.1", "::1", listen, socket.gethostname())
+def hosts(listen: str, address: str = "") -> tuple[str, ...]:
+    """The names and addresses that a server's certificate is for.
+
+    `address` is where clients find it, `host:port`; "" for nowhere else.
+    """
+    host = address.rpartition(":")[0].strip("[]")
+    found = ("localhost", "127.0.0.1", "::1", listen, host, socket.gethostname())
     return tuple(dict.fromkeys(each for each in found if each not in _ANYWHERE))
 
 

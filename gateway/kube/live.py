@@ -8,7 +8,8 @@
 from collections.abc import Iterator
 
 from domain import errors, names, podspec, template
-from gateway.kube import derived, kinds, managing, manifests, objects
+from gateway import derived
+from gateway.kube import kinds, managing, manifests, objects
 from gateway.kube.objects import Objects
 from gateway.kube.request import JSON, Request
 from gateway.kube.resources import Resource
@@ -47,8 +48,8 @@ class Live:
         return self._reader.managed.of(names.key(resource.own, namespace, name))
 
     def is_derived(self, resource: Resource, namespace: str, name: str) -> bool:
-        """Whether the object is there without having been created (derived.py), in
-        the state that was read last."""
+        """Whether the object is there without having been created (gateway/derived.py),
+        in the state that was read last."""
         key = names.key(resource.own, namespace, name)
         return derived.is_derived(self._reader.cluster, key)
 

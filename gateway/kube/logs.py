@@ -55,7 +55,7 @@ class Logs:
         if held is None:
             raise errors.not_found("pods", request.name)
         view = state.scene.template(held.template)
-        container = _container(held, view, params.get("container", ""))
+        container = container_of(held, view, params.get("container", ""))
         if not held.node:
             text = f"pod {held.name} does not have a host assigned"
             raise Failure(400, "BadRequest", text)
@@ -116,7 +116,7 @@ async def _pieces(
             message = await anext(replies)
 
 
-def _container(held: Pod, view: TemplateView, name: str) -> str:
+def container_of(held: Pod, view: TemplateView, name: str) -> str:
     """The container that is meant; the first where none is named."""
     spec = view.spec
     known = [each.name for each in (*spec.init_containers, *spec.containers)]

@@ -25,9 +25,11 @@ from gateway.kube import forms, kinds
 from gateway.kube.changes import Changes
 from gateway.kube.forms import Form, Shown
 from gateway.kube.kinds import Held, Kind, Picked
+from gateway.kube.rendered import Rendered
 from gateway.kube.request import Request
 from gateway.kube.statuses import Failure
 from gateway.past import Past
+from gateway.past_folding import PARTS
 from gateway.reader import Reader
 from gateway.views.scene import JSON, Scene, Templates
 
@@ -40,7 +42,7 @@ _EXACT: Final = "Exact"
 _NOT_OLDER: Final = "NotOlderThan"
 
 
-_Held = tuple[Held, int, bytes | None]
+_Held = tuple[str, Held, int, bytes | None]
 
 
 class Asked(NamedTuple):
@@ -66,12 +68,32 @@ class State(NamedTuple):
     version: Callable[[str, Held], int]
     managed: Callable[[str], bytes | None]
     """The list of an object's managed fields; not known of the past."""
-    live: bool
+    rendered: Rendered | None = None
+    """What was rendered of the present state; None for a past one."""
+
+    @property
+    def live(self) -> bool:
+        """It is the present state."""
+        return self.rendered is not None
 
     @property
     def position(self) -> int:
         """Where in the log it is."""
         return self.scene.cluster.position
+
+    def shown(
+        self,
+        kind: Kind,
+        key: str,
+        held: Held,
+        version: int,
+        form: Form,
+        managed: bytes | None,
+    ) -> Shown:
+        """See `Kind.shown`; of the present state what was rendered before."""
+        if self.rendered is None:
+            return kind.shown(self.scene, held, version, form, managed)
+        return self.rendered.shown(kind, self.scene, key, held, version, form, managed)
 
 
 class Objects:
@@ -109,12 +131,13 @@ class Objects:
             self._templates,
             self._now(),
             changes.authority,
+            reader.live,
         )
         return State(
             scene,
             lambda key, held: changes.version(scene, key, held),
             reader.managed.of,
-            live=True,
+            changes.rendered,
         )
 
     async def current(self) -> State:
@@ -147,7 +170,7 @@ class Objects:
         await self.wait_for(position)
         if position == self._reader.position:
             return self.live()
-        if one and not one.startswith(_WHOLE_ONLY):
+        if one.startswith(PARTS):
             found = await self._past.part(one, position, "all")
         else:
             found = await self._past.whole(position)
@@ -158,7 +181,6 @@ class Objects:
             scene,
             lambda _key, held: kinds.derived_version(scene, held),
             lambda _key: None,
-            live=False,
         )
 
     async def state(self, asked: Asked, one: str = "") -> State:
@@ -181,8 +203,8 @@ class Objects:
         held = kind.find(state.scene, request.namespace, request.name)
         if held is None:
             raise errors.not_found(request.resource.qualified, request.name)
-        version = state.version(key, held)
-        return kind.shown(state.scene, held, version, form, state.managed(key))
+        version, managed = state.version(key, held), state.managed(key)
+        return state.shown(kind, key, held, version, form, managed)
 
     async def list(self, request: Request, form: Form) -> bytes:
         """The encoded list, or a page of it. Raises `Rejected` or `Failure`."""
@@ -222,10 +244,10 @@ class Rendering:
     def __init__(
         self, kind: Kind, state: State, found: Sequence[Held], form: Form
     ) -> None:
-        self._kind, self._scene, self._form = kind, state.scene, form
+        self._kind, self._state, self._form = kind, state, form
         keys = [kind.object_key(*kind.key(held)) for held in found]
         self._left = [
-            (held, state.version(key, held), state.managed(key))
+            (key, held, state.version(key, held), state.managed(key))
             for key, held in zip(keys, found, strict=True)
         ]
         self._made: list[Shown] = []
@@ -243,9 +265,10 @@ class Rendering:
             yield self._slice(self._left[index : index + SLICE])
 
     def _slice(self, some: "Sequence[_Held]") -> list[Shown]:
-        show, scene, form = self._kind.shown, self._scene, self._form
+        show, kind, form = self._state.shown, self._kind, self._form
         return [
-            show(scene, held, version, form, managed) for held, version, managed in some
+            show(kind, key, held, version, form, managed)
+            for key, held, version, managed in some
         ]
 
 
@@ -379,15 +402,3 @@ def _expired() -> Failure:
         "The provided continue parameter is of another log: start a new list without "
         "the continue parameter.",
     )
-
-
-_WHOLE_ONLY: Final = (
-    "event/",
-    "namespace/",
-    "configmap/",
-    "secret/",
-    "serviceaccount/",
-    "lease/",
-    "horizontalpodautoscaler/",
-)
-"""What is not found by its own streams alone (gateway/past_folding.py)."""

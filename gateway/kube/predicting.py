@@ -17,7 +17,15 @@ from gateway.kube.request import JSON, Reply, Request
 from gateway.kube.tables import partial
 
 _WITH_GENERATION: Final = frozenset({"deployment", "replicaset"})
-_GIVEN: Final = ("uid", "resourceVersion", "creationTimestamp", "generation")
+_GIVEN: Final = (
+    "uid",
+    "resourceVersion",
+    "creationTimestamp",
+    "generation",
+    "generateName",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+)
 
 
 def would_be(

@@ -3,6 +3,10 @@
 Discovery, routes, the OpenAPI documents and permissions are derived from `RESOURCES`.
 `own` is what Rollbook calls the kind: a token of its subjects and streams. A resource
 without `own` keeps nothing; it is a question (a review).
+
+A resource that is `empty` is known and read, and there is never one: clients that look
+through all the kinds that they know (`kubectl apply --prune`) would give up at the
+first one that is not there.
 """
 
 from typing import Final
@@ -48,6 +52,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
     subresources: tuple[Subresource, ...] = ()
+    empty: bool = False
 
     @property
     def api_version(self) -> str:
@@ -73,6 +78,26 @@ _SCALE: Final = Subresource(
     name="scale", kind="Scale", verbs=_STATUS, group="autoscaling", version="v1"
 )
 _REVIEW: Final = ("create",)
+_SESSION: Final = ("create", "get")
+
+
+def _empty(
+    group: str, kind: str, *short: str, plural: str = "", namespaced: bool = True
+) -> Resource:
+    """A resource of which there is never an object."""
+    return Resource(
+        group=group,
+        version="v1",
+        plural=plural or f"{kind.lower()}s",
+        singular=kind.lower(),
+        kind=kind,
+        own=kind.lower(),
+        namespaced=namespaced,
+        short_names=short,
+        verbs=_READ,
+        empty=True,
+    )
+
 
 RESOURCES: Final[tuple[Resource, ...]] = (
     Resource(
@@ -128,6 +153,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
         short_names=("po",),
         categories=("all",),
         subresources=(
+            Subresource(name="attach", kind="PodAttachOptions", verbs=_SESSION),
             Subresource(name="binding", kind="Binding", verbs=("create",)),
             Subresource(
                 name="eviction",
@@ -136,7 +162,11 @@ RESOURCES: Final[tuple[Resource, ...]] = (
                 group="policy",
                 version="v1",
             ),
+            Subresource(name="exec", kind="PodExecOptions", verbs=_SESSION),
             Subresource(name="log", kind="Pod", verbs=("get",)),
+            Subresource(
+                name="portforward", kind="PodPortForwardOptions", verbs=_SESSION
+            ),
             Subresource(name="status", kind="Pod", verbs=("get",)),
         ),
     ),
@@ -233,6 +263,29 @@ RESOURCES: Final[tuple[Resource, ...]] = (
             verbs=_REVIEW,
         )
         for version in ("v1", "v1beta1")
+    ),
+    _empty("", "Endpoints", "ep", plural="endpoints"),
+    _empty("", "PersistentVolume", "pv", namespaced=False),
+    _empty("", "PersistentVolumeClaim", "pvc"),
+    _empty("", "ReplicationController", "rc"),
+    _empty("", "Service", "svc"),
+    _empty("apps", "DaemonSet", "ds"),
+    _empty("apps", "StatefulSet", "sts"),
+    _empty("batch", "CronJob", "cj"),
+    _empty("batch", "Job"),
+    _empty("networking.k8s.io", "Ingress", "ing", plural="ingresses"),
+    *(
+        Resource(
+            group="metrics.k8s.io",
+            version="v1beta1",
+            plural=f"{name}s",
+            singular=name,
+            kind=f"{name.title()}Metrics",
+            own="",
+            namespaced=name == "pod",
+            verbs=("get", "list"),
+        )
+        for name in ("node", "pod")
     ),
     Resource(
         group="authorization.k8s.io",

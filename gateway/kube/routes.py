@@ -103,6 +103,13 @@ def _verb(method: str, name: str, part: str, params: Mapping[str, str]) -> Verb:
     return found
 
 
+def _never_one(resource: Resource) -> Failure:
+    """The 405 that says why: kubectl shows its message alone."""
+    reason, _ = statuses.MESSAGES[405]
+    text = f"{resource.qualified} are not kept here, and there is never one to change"
+    return Failure(405, reason, text, details={})
+
+
 def _check(
     resource: Resource, verb: Verb, name: str, part: str, namespace: str
 ) -> None:
@@ -114,6 +121,8 @@ def _check(
         allowed: Sequence[str] = held.verbs
     else:
         allowed = resource.verbs
+    if resource.empty and verb not in allowed:
+        raise _never_one(resource)
     needs_namespace = name or verb in ("create", "deletecollection")
     if resource.namespaced and needs_namespace and not namespace:
         raise statuses.plain(405 if verb != "get" else 404)

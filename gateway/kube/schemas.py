@@ -25,8 +25,11 @@ _GROUPS: Final = {
     "": "io.k8s.api.core",
     "apps": "io.k8s.api.apps",
     "autoscaling": "io.k8s.api.autoscaling",
+    "batch": "io.k8s.api.batch",
     "coordination.k8s.io": "io.k8s.api.coordination",
     "events.k8s.io": "io.k8s.api.events",
+    "metrics.k8s.io": "io.k8s.metrics.pkg.apis.metrics",
+    "networking.k8s.io": "io.k8s.api.networking",
     "authentication.k8s.io": "io.k8s.api.authentication",
     "authorization.k8s.io": "io.k8s.api.authorization",
 }

@@ -13,7 +13,9 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
+import socket
 import ssl
 import time
 import zlib
@@ -30,6 +32,7 @@ from gateway.kube.logins import Logins
 from gateway.kube.request import Reply, Request, User
 from gateway.kube.routes import Route
 from gateway.kube.statuses import Failure
+from gateway.measuring import Requests
 
 BODY_BYTES_MAX: Final = 3 * 1024 * 1024
 """The API server's own limit for a request."""
@@ -53,6 +56,7 @@ _QUOTED: Final = {
 }
 """What a header cannot carry as it is: fields in a body are called anything."""
 JSON_TYPE: Final = "application/json"
+ROUTE: Final = web.RequestKey("route", Route)
 
 Open = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = logging.getLogger(__name__)
@@ -67,10 +71,17 @@ class Stream(msgspec.Struct, frozen=True):
     media_type: str = JSON_TYPE
 
 
+class Socket(msgspec.Struct, frozen=True):
+    """A connection that is upgraded: what serves it, to its end. Raises `Failure`
+    where it is not to be upgraded."""
+
+    serve: Open
+
+
 class Handlers(Protocol):
     """What answers a request about objects."""
 
-    async def handle(self, request: Request) -> Reply | Stream:
+    async def handle(self, request: Request) -> Reply | Stream | Socket:
         """The answer. Raises `Failure` or `Rejected`."""
 
 
@@ -81,6 +92,7 @@ class Server:
         """Nothing is served yet; see `ready`."""
         self.counters: Counter[str] = Counter()
         """`asked.<verb>` and `answered.<code>`."""
+        self.requests = Requests()
         self._logins = logins
         self._handlers = handlers
         self._version = version
@@ -99,8 +111,15 @@ class Server:
         self.extra: dict[str, Open] = {}
         """More paths for users who are known, with all below: each its own answer."""
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
-        """Afterwards requests are answered on the port that comes back."""
+    async def start(
+        self,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None,
+        listening: socket.socket | None = None,
+    ) -> int:
+        """Afterwards requests are answered on the port that comes back: that of
+        `listening`, where somebody has taken it before."""
         app = web.Application(client_max_size=BODY_BYTES_MAX)
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(
@@ -117,15 +136,17 @@ class Server:
         await self._runner.setup()
         handler = self._runner.server
         assert handler is not None, "it is set up"
-        self._listener = await asyncio.get_running_loop().create_server(
+        serve = functools.partial(
+            asyncio.get_running_loop().create_server,
             handler,
-            host,
-            port,
             ssl=tls,
             backlog=1_024,
-            reuse_address=True,
             ssl_handshake_timeout=FIRST_SECONDS if tls is not None else None,
         )
+        if listening is not None:
+            self._listener = await serve(sock=listening)
+        else:
+            self._listener = await serve(host=host, port=port, reuse_address=True)
         return int(self._listener.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
@@ -159,7 +180,21 @@ class Server:
 
     # --- one request ----------------------------------------------------------------
 
+    @property
+    def streams(self) -> int:
+        """How many answers without an end are open."""
+        return len(self._streams)
+
     async def _answer(self, http: web.Request) -> web.StreamResponse:
+        begin = time.perf_counter()
+        found = await self._answered(http)
+        route = http.get(ROUTE)
+        if route is not None and isinstance(found, web.Response):
+            took = time.perf_counter() - begin
+            self.requests.observe(route.verb, route.resource.plural, found.status, took)
+        return found
+
+    async def _answered(self, http: web.Request) -> web.StreamResponse:
         if self._running >= AT_ONCE:
             return self._failed(
                 _too_many("too many requests are being answered: try again")
@@ -174,6 +209,10 @@ class Server:
                 self._running -= 1  # a stream waits most of its time
                 counted = False
                 return await self._stream(http, answer)
+            if isinstance(answer, Socket):
+                self._running -= 1  # and so does a socket
+                counted = False
+                return await self._socket(http, answer)
             return answer
         except Failure as failure:
             return self._failed(failure)
@@ -193,7 +232,9 @@ class Server:
             self._busy.discard(http.protocol)
             self._idle[http.protocol] = time.monotonic() + IDLE_SECONDS
 
-    async def _respond(self, http: web.Request) -> web.StreamResponse | Stream:
+    async def _respond(
+        self, http: web.Request
+    ) -> web.StreamResponse | Stream | Socket:
         path = http.path.rstrip("/")  # some clients ask for `/version/`
         if path in ("/healthz", "/livez", "/readyz") or path == "/version":
             return self._open(path)
@@ -217,6 +258,7 @@ class Server:
             route = routes.find(http.method, path.rstrip("/"), params)
         except IndexError:
             raise routes.not_a_page() from None
+        http[ROUTE] = route
         async with self._arriving(http):
             request = await _request(http, user, route, params)
         self.counters[f"asked.{route.verb}"] += 1
@@ -224,7 +266,9 @@ class Server:
             reply = await self._handlers.handle(request)
         except errors.Rejected as refused:
             raise statuses.of_rejected(refused, route.resource, route.name) from refused
-        return reply if isinstance(reply, Stream) else self._response(http, reply)
+        if isinstance(reply, Stream | Socket):
+            return reply
+        return self._response(http, reply)
 
     @contextlib.asynccontextmanager
     async def _arriving(self, http: web.Request) -> AsyncGenerator[None, None]:
@@ -308,6 +352,16 @@ class Server:
         finally:
             self._streams.discard(task)
         return response
+
+
+    async def _socket(self, http: web.Request, answer: Socket) -> web.StreamResponse:
+        task = asyncio.current_task()
+        assert task is not None, "a handler is a task"
+        self._streams.add(task)
+        try:
+            return await answer.serve(http)
+        finally:
+            self._streams.discard(task)
 
 
 def _too_many(text: str) -> Failure:

@@ -7,6 +7,8 @@ priority is 1. Cells have types: a count is a number.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
+import msgspec
+
 from domain import labels
 from domain.ages import age
 from domain.deployment import Deployment
@@ -167,9 +169,15 @@ _PLAIN: Final[Mapping[str, Table]] = {
 }
 
 
+_ROWLESS: Final = Table((_NAME, _AGE), lambda _at, _held: ())
+
+
 def of(own: str) -> Table:
-    """How objects of a kind are shown; `own` is Rollbook's word for it."""
-    return TABLES.get(own) or _PLAIN[own]
+    """How objects of a kind are shown; `own` is Rollbook's word for it.
+
+    A kind of which there is never an object has a table without rows.
+    """
+    return TABLES.get(own) or _PLAIN.get(own, _ROWLESS)
 
 
 def document(
@@ -189,8 +197,8 @@ def document(
     }
 
 
-def partial(metadata: JSON, version: str) -> JSON:
-    """An object's metadata alone."""
+def partial(metadata: JSON | msgspec.Raw, version: str) -> JSON:
+    """An object's metadata alone, which may be encoded already."""
     return {
         "kind": "PartialObjectMetadata",
         "apiVersion": version,

@@ -224,7 +224,7 @@ async def history(
     if begin:
         known = await past.whole(begin)
         folded = await asyncio.to_thread(_copied, known)
-    followed = Changes(authority=authority, clock=lambda: 0.0)
+    followed = Changes(authority=authority, clock=lambda: 0.0, rendered_bytes=0)
     followed.start(begin)
     feed = followed.feed(of.kind, tabular=of.form.shape == "table")
     feed.bounded = False

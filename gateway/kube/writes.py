@@ -7,8 +7,8 @@
    decided as well, changes nothing, and shows what would be.
 3. Names, kinds and versions in a body must be those of the path.
 4. The gateway rolls the dice for `generateName`: control makes up no names.
-5. What a namespace has without anybody's doing (derived.py) is there for a create; a
-   change of it creates it as it shall be.
+5. What a namespace has without anybody's doing (gateway/derived.py) is there for a
+   create; a change of it creates it as it shall be.
 """
 
 import random
@@ -348,7 +348,9 @@ class Writes:
                 self._now(),
             )
             return predicting.reply(request, 200, document, answer, wanted.warnings)
-        return await self._shown(request, request.name, 200, wanted, answer)
+        return await self._shown(
+            request, request.name, 200, wanted, answer, was=current.document
+        )
 
     async def _create_derived(self, request: Request, wanted: Wanted) -> Reply:
         """200 with the object that is real now (rule 5). Raises `Stale` where somebody
@@ -373,9 +375,17 @@ class Writes:
         raise errors.conflict(request.resource.qualified, request.name)
 
     async def _shown(
-        self, request: Request, name: str, code: int, wanted: Wanted, answer: Answer
+        self,
+        request: Request,
+        name: str,
+        code: int,
+        wanted: Wanted,
+        answer: Answer,
+        *,
+        was: JSON | None = None,
     ) -> Reply:
-        """The object as it is now; what was written, if it is gone already."""
+        """The object as it is now; if it is gone already, what was written of what it
+        `was`: who takes the last finalizer away gets the object once more."""
         resource, namespace = request.resource, request.namespace
         try:
             document, _ = await self._live.get(resource, namespace, name)
@@ -384,7 +394,7 @@ class Writes:
                 raise
             full = manifests.complete(resource, wanted.manifest)
             document = predicting.would_be(
-                request, full, wanted.managed, None, self._now()
+                request, full, wanted.managed, was, self._now()
             )
         return predicting.reply(request, code, document, answer, wanted.warnings)
 

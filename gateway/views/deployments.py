@@ -7,7 +7,7 @@ import msgspec
 from domain import deployment, labels, times
 from domain.ages import age
 from domain.deployment import Deployment
-from gateway.views import scene
+from gateway.views import scene, steps
 from gateway.views.scene import JSON, NONE, Scene
 from projections import status
 from projections.status import Condition, DeploymentStatus
@@ -52,6 +52,7 @@ def document(at: Scene, held: Deployment) -> JSON:
         created_at=held.created_at,
         labels=held.labels,
         annotations=annotations(held),
+        generate_name=held.generate_name,
     )
     metadata["generation"] = held.generation
     if held.stage == deployment.DELETING:
@@ -78,9 +79,12 @@ def counts(at: Scene, held: Deployment) -> DeploymentStatus:
 
 
 def conditions(at: Scene, held: Deployment) -> tuple[Condition, ...]:
-    """The conditions of spec 2.12, in the order of their last replacement."""
+    """The conditions of spec 2.12, in the order of their last replacement; where a
+    rollout is among its steps, that comes last."""
     rollout = at.cluster.rollouts.by_key.get(held.key)
-    return rollout.conditions if rollout is not None else ()
+    found = rollout.conditions if rollout is not None else ()
+    step = steps.condition(held)
+    return found if step is None else (*found, step)
 
 
 def _spec(held: Deployment) -> JSON:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from domain import deployment, labels, pod, podspec, replicaset
+from domain import autoscaler, deployment, labels, pod, podspec, replicaset
 from domain.ages import age, human
 from domain.plain import PlainObject
 from gateway.views import (
@@ -18,6 +18,7 @@ from gateway.views import (
 )
 from gateway.views.podtemplates import Lines, annotation_lines, joined, label_lines
 from gateway.views.scene import NONE, Scene
+from projections import happenings_autoscalers
 from projections.happenings import Happening
 
 EVENTS_MAX: Final = 100
@@ -42,9 +43,12 @@ def of_pod(at: Scene, held: pod.Pod) -> str:
     return text(_pod(at, held), at, happened, held.uid)
 
 
-def of_plain(held: PlainObject) -> str:
-    """A plain object; nothing happens to it that would be told as an event."""
-    lines = list(plain.described(held))
+def of_plain(at: Scene, held: PlainObject) -> str:
+    """A plain object; only what an autoscaler does is told as events."""
+    lines = list(plain.described(at, held))
+    if held.kind == autoscaler.KIND:
+        kind, space = happenings_autoscalers.KIND, held.namespace
+        return text(lines, at, at.happenings.of(kind, space, held.name), held.uid)
     if held.kind not in ("namespace", "secret"):  # kubectl tells no events of these
         lines.append(f"Events:\t{NONE}")
     return tabs.align(joined(lines))

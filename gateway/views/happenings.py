@@ -11,7 +11,11 @@ from projections.happenings import Happening
 NODE_NAMESPACE: Final = "default"
 """Where Kubernetes keeps what is said about objects without a namespace."""
 
-API_VERSIONS: Final = {"Deployment": "apps/v1", "ReplicaSet": "apps/v1"}
+API_VERSIONS: Final = {
+    "Deployment": "apps/v1",
+    "HorizontalPodAutoscaler": "autoscaling/v2",
+    "ReplicaSet": "apps/v1",
+}
 
 COLUMNS: Final = (
     ("LAST SEEN", False),

@@ -10,11 +10,9 @@ import msgspec
 from domain import plain, plain_manifests, times
 from domain.ages import age
 from domain.plain import PlainObject
-from gateway.views import podtemplates, scene
+from gateway.views import autoscalers, podtemplates, scene
 from gateway.views.podtemplates import Lines, annotation_lines, label_lines
-from gateway.views.scene import JSON, NONE, UNKNOWN, Scene
-
-METRICS_SHOWN: Final = 2
+from gateway.views.scene import JSON, NONE, Scene
 
 _NAME: Final = ("NAME", False)
 _AGE: Final = ("AGE", False)
@@ -39,10 +37,10 @@ COLUMNS: Final[Mapping[str, tuple[tuple[str, bool], ...]]] = {
 
 def cells(at: Scene, held: PlainObject) -> tuple[str, ...]:
     """The row, as long as its kind's `COLUMNS`."""
-    return (held.name, *_middle(held), age(held.created_at, at.now))
+    return (held.name, *_middle(at, held), age(held.created_at, at.now))
 
 
-def document(_at: Scene, held: PlainObject) -> JSON:
+def document(at: Scene, held: PlainObject) -> JSON:
     """The object as its API serves it, with a status where its kind has one."""
     struct = plain_manifests.BY_KIND[held.kind]()
     metadata = scene.metadata(
@@ -53,11 +51,16 @@ def document(_at: Scene, held: PlainObject) -> JSON:
         created_at=held.created_at,
         labels=held.labels,
         annotations=held.annotations,
+        generate_name=held.generate_name,
     )
     if held.owner_references:
         metadata["ownerReferences"] = msgspec.to_builtins(held.owner_references)
+    if held.finalizers:
+        metadata["finalizers"] = [*held.finalizers]
     if held.stage == plain.DELETING:
         metadata["deletionTimestamp"] = times.rfc3339_seconds(held.deletion_at)
+        if held.kind != plain.NAMESPACE:
+            metadata["deletionGracePeriodSeconds"] = 0
     found: JSON = {
         "apiVersion": struct.api_version,
         "kind": struct.kind,
@@ -67,7 +70,7 @@ def document(_at: Scene, held: PlainObject) -> JSON:
     if held.kind == plain.NAMESPACE:
         found["status"] = {"phase": phase(held)}
     elif held.kind == "horizontalpodautoscaler":
-        found["status"] = {"currentMetrics": None, "desiredReplicas": 0}
+        found["status"] = autoscalers.status(at, held)
     return found
 
 
@@ -87,7 +90,7 @@ def data_count(held: PlainObject) -> int:
     return sum(len(_map(each)) for each in kept)
 
 
-def described(held: PlainObject) -> Lines:
+def described(at: Scene, held: PlainObject) -> Lines:
     """The body of `describe`; values of Secrets are told by their size alone."""
     yield f"Name:\t{held.name}"
     if held.namespace:
@@ -109,7 +112,8 @@ def described(held: PlainObject) -> Lines:
             yield f"Mountable secrets:\t{', '.join(mounted) or NONE}"
             yield f"Tokens:\t{NONE}"
         case "horizontalpodautoscaler":
-            yield from _autoscaler_lines(held)
+            yield f"CreationTimestamp:\t{podtemplates.moment(held.created_at)}"
+            yield from autoscalers.lines(at, held)
         case _:
             yield f"Creation Timestamp:\t{podtemplates.moment(held.created_at)}"
             yield "Spec:"
@@ -117,21 +121,10 @@ def described(held: PlainObject) -> Lines:
             yield from (f"  {_spaced(key)}:\t{spec[key]}" for key in sorted(spec))
 
 
-def targets(held: PlainObject) -> str:
-    """The metrics of an autoscaler and what they shall be; nothing measures them."""
-    metrics = _map(held.content.get("spec")).get("metrics")
-    shown = [_target(each) for each in _maps(metrics)]
-    if not shown:
-        return NONE
-    more = len(shown) - METRICS_SHOWN
-    text = ", ".join(shown[:METRICS_SHOWN])
-    return f"{text} + {more} more..." if more > 0 else text
-
-
 # --- rows -------------------------------------------------------------------------
 
 
-def _middle(held: PlainObject) -> tuple[str, ...]:
+def _middle(at: Scene, held: PlainObject) -> tuple[str, ...]:
     """The cells between the name and the age."""
     content = held.content
     match held.kind:
@@ -146,34 +139,7 @@ def _middle(held: PlainObject) -> tuple[str, ...]:
         case "namespace":
             return (phase(held),)
         case _:
-            spec = _map(content.get("spec"))
-            least, most = spec.get("minReplicas"), spec.get("maxReplicas")
-            return (
-                _reference(spec),
-                targets(held),
-                "<unset>" if least is None else str(least),
-                str(most),
-                "0",
-            )
-
-
-def _reference(spec: JSON) -> str:
-    wanted = _map(spec.get("scaleTargetRef"))
-    return f"{wanted.get('kind', '')}/{wanted.get('name', '')}"
-
-
-def _target(metric: JSON) -> str:
-    """One metric: its present value, which is not known, and the wanted one."""
-    kind = str(metric.get("type", ""))
-    source = _map(metric.get(f"{kind[:1].lower()}{kind[1:]}"))
-    target = _map(source.get("target"))
-    percent, average = target.get("averageUtilization"), target.get("averageValue")
-    if kind in ("Resource", "ContainerResource"):
-        wanted = average if percent is None else f"{percent}%"
-        return f"{source.get('name', '')}: {UNKNOWN}/{wanted}"
-    if kind in ("External", "Object") and average is not None:
-        return f"{UNKNOWN}/{average} (avg)"
-    return f"{UNKNOWN}/{target.get('value') if average is None else average}"
+            return autoscalers.row(at, held)
 
 
 # --- texts ------------------------------------------------------------------------
@@ -195,16 +161,6 @@ def _secret_lines(held: PlainObject) -> Lines:
     data = _map(held.content.get("data"))
     yield from (f"{key}:\t{_size(data[key])} bytes" for key in sorted(data))
     yield ""
-
-
-def _autoscaler_lines(held: PlainObject) -> Lines:
-    spec = _map(held.content.get("spec"))
-    yield f"CreationTimestamp:\t{podtemplates.moment(held.created_at)}"
-    yield f"Reference:\t{_reference(spec)}"
-    metrics = _maps(spec.get("metrics"))
-    yield f"Metrics:\t{', '.join(map(_target, metrics)) or NONE}"
-    yield f"Min replicas:\t{spec.get('minReplicas', '<unset>')}"
-    yield f"Max replicas:\t{spec.get('maxReplicas')}"
 
 
 def _size(text: object) -> int:

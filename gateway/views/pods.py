@@ -54,9 +54,7 @@ def document(at: Scene, held: Pod) -> JSON:
         labels=at.pod_labels(held),
         annotations=at.pod_annotations(held),
     )
-    prefix = f"{held.owner.rpartition('/')[2]}-"
-    if held.owner and held.name.startswith(prefix[: names.BASE_LENGTH_MAX]):
-        # One that was adopted had a name before.
+    if prefix := generate_name(at, held):
         metadata["generateName"] = prefix
     if references := scene.owner_references(at, held):
         metadata["ownerReferences"] = msgspec.to_builtins(references)
@@ -74,6 +72,21 @@ def document(at: Scene, held: Pod) -> JSON:
         "spec": spec,
         "status": _status(at, held, view),
     }
+
+
+def generate_name(at: Scene, held: Pod) -> str:
+    """What its name was made of; "" where it was given one.
+
+    One that was adopted had its name before, and one that was released keeps it.
+    """
+    prefix = f"{held.owner.rpartition('/')[2]}-"
+    if held.owner and held.name.startswith(prefix[: names.BASE_LENGTH_MAX]):
+        return prefix
+    desired = at.cluster.desired
+    if desired.brings_template(held.key):
+        own = desired.templates[held.template].template.metadata.generate_name
+        return own if own and held.name.startswith(own[: names.BASE_LENGTH_MAX]) else ""
+    return held.name[: -names.SUFFIX_LENGTH]
 
 
 def host_ip(at: Scene, held: Pod) -> str:

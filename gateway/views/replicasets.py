@@ -50,6 +50,7 @@ def document(at: Scene, held: ReplicaSet) -> JSON:
         created_at=held.created_at,
         labels=held.labels,
         annotations=annotations(held),
+        generate_name=held.generate_name,
     )
     metadata["generation"] = held.generation
     if references := scene.owner_references(at, held):

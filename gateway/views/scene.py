@@ -12,6 +12,7 @@ from domain import objects, owners, podspec, quantities, times
 from domain.metadata import LAST_APPLIED
 from domain.pod import Pod
 from domain.replicaset import ReplicaSet
+from gateway.live_readings import LiveReadings
 from projections.cluster import Cluster
 from projections.desired import TemplateFacts
 from projections.happenings import Happenings
@@ -71,6 +72,8 @@ class Scene(msgspec.Struct, frozen=True):
     now: float
     authority: str = ""
     """The certificate of the cluster's authority, PEM; "" where nobody needs it."""
+    live: LiveReadings | None = None
+    """What was measured; None in the past, of which nobody keeps that."""
 
     def template(self, position: int) -> TemplateView:
         """See `Templates.of`."""
@@ -98,9 +101,12 @@ def metadata(
     created_at: float,
     labels: dict[str, str],
     annotations: dict[str, str],
+    generate_name: str = "",
 ) -> JSON:
     """An object's metadata; what is empty is left out, as Kubernetes does."""
     found: JSON = {"name": name}
+    if generate_name:
+        found["generateName"] = generate_name
     if namespace:
         found["namespace"] = namespace
     if uid:

@@ -10,6 +10,7 @@ from gateway import differences, listing
 from gateway.service import Service
 from tests.gateway.eventful import ask, eventful, folded, keys, scaled, scene, serving
 from tests.gateway.support import Written
+from tests.support.cluster import SimCluster
 
 
 @pytest.mark.asyncio
@@ -112,3 +113,46 @@ def test_a_difference_is_the_smallest_part_that_differs(
 ) -> None:
     """Items of lists are known by their names; labels are one key each (rule 3)."""
     assert list(differences.different(before, after)) == expected
+
+
+@pytest.mark.asyncio
+async def test_diff_tells_of_plain_objects_and_of_secrets_no_value() -> None:
+    """What was changed, by field, namespaces too; a Secret's values by their size,
+    also where `apply` remembers them."""
+    sim = SimCluster(nodes=1)
+
+    def put(kind: str, verb: str, **content: object) -> None:
+        head = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "one"}}
+        namespace = "" if kind == "Namespace" else "default"
+        body = {"manifest": {**head, **content}}
+        answer = sim.ask(kind.lower(), "one", verb, body, namespace=namespace)
+        assert answer.result == "accepted", answer.message
+
+    put("ConfigMap", "create", data={"a": "1"})
+    put("Secret", "apply", stringData={"user": "me", "password": "hush"})
+    put("Namespace", "create")
+    before = sim.events[-1].position
+    put("ConfigMap", "replace", data={"a": "2"})
+    put("Secret", "apply", stringData={"password": "hushed", "pin": "1234"})
+    label = {"changes": {"a": "b"}}
+    sim.ask("namespace", "one", "label", label, namespace="")
+    service = await serving(sim)
+    moments = {"before": {"position": before}, "after": {"time": sim.now}}
+    found = await ask(service, "diff", {**moments, "namespace": "default"})
+    told = {
+        (each["kind"], field["path"]): (field.get("before"), field.get("after"))
+        for each in found["changes"]
+        for field in each["fields"]
+        if "last-applied" not in field["path"]
+    }
+    assert told == {
+        ("configmap", "data.a"): ("1", "2"),
+        ("secret", "data.password"): ("4 bytes", "6 bytes"),
+        ("secret", "data.pin"): (None, "4 bytes"),
+        ("namespace", "metadata.labels.a"): (None, "b"),
+    }
+    assert "hush" not in str(found)
+    one = {**moments, "kind": "namespace", "name": "one"}
+    (only,) = (await ask(service, "diff", one))["changes"]
+    assert (only["kind"], only["name"]) == ("namespace", "one")
+    service.past.close()

@@ -89,6 +89,23 @@ async def test_a_row_has_kubernetes_columns(
 
 
 @pytest.mark.asyncio
+async def test_what_every_namespace_has_is_listed() -> None:
+    """ServiceAccount `default` and the authority's file, of which nothing is recorded:
+    in lists, by name, and with the certificate where the API has one."""
+    service, _ = await served("namespace")
+    service.authority = "PEM"
+    both: Any = {"serviceaccount": "default", "configmap": "kube-root-ca.crt"}
+    for own, name in both.items():
+        _, rows = await table(service, queries.GetQuery(kind=own, namespace="one"))
+        assert [row[0] for row in rows] == [name]
+    asked = queries.GetQuery(
+        kind="configmap", namespace="one", name="kube-root-ca.crt", format="object"
+    )
+    found: Any = await ask(service, "get", asked)
+    assert found["items"][0]["data"] == {"ca.crt": "PEM"}
+
+
+@pytest.mark.asyncio
 async def test_a_document_is_the_object_as_its_api_serves_it() -> None:
     """Head, metadata and content; a Secret's values are base64."""
     service, sim = await served("secret")

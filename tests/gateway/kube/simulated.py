@@ -86,7 +86,7 @@ class Api:
     def __init__(self, sim: SimCluster | None = None) -> None:
         self.sim = sim or SimCluster()
         self.reader = Reader(MemoryLog(self.sim.store, read_only=True))
-        self.changes = Changes(now=lambda: self.sim.now)
+        self.changes = Changes(managed=self.reader.managed.of, now=lambda: self.sim.now)
         self.reader.observer = self.changes
         self.past = Past(MemoryLog(self.sim.store, read_only=True))
         self.objects = Objects(
@@ -171,6 +171,9 @@ class Api:
         return Answered(reply.code, document, reply.warnings)
 
     async def _answer(self, request: Request) -> Reply:
+        if request.verb == "list":
+            form = forms.wanted(request.accept, request.params)
+            return Reply(document=await self.objects.list(request, form))
         if request.verb == "get" and not request.subresource:
             await self.reader.catch_up()
             kind = kinds.of(request.resource)

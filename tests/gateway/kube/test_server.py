@@ -241,7 +241,8 @@ async def test_reviews_tell_what_the_broker_will_say(tmp_path: Path) -> None:
             ("apps", "deployments", "watch", True),
             ("", "pods/log", "get", True),
             ("", "events", "delete", False),
-            ("", "pods/exec", "create", False),
+            ("", "pods/exec", "create", True),
+            ("", "pods/proxy", "create", False),
             ("x", "widgets", "get", False),
             ("*", "*", "*", True),
         ):

@@ -69,6 +69,81 @@ async def test_a_deletion_answers_what_kubernetes_answers(running: Api) -> None:
     assert (await running.ask("DELETE", WEB)).code == 404
 
 
+HELD = {"name": "held", "finalizers": ["example.com/a"]}
+CONFIGMAPS = f"{CORE}/configmaps"
+
+
+@pytest.mark.asyncio
+async def test_a_deletion_waits_for_the_finalizers(running: Api) -> None:
+    """Spec 1.2: the object comes back on its way out, again and again; who takes the
+    last finalizer away gets it once more, and then it is gone."""
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": HELD}
+    made = await running.ask("POST", CONFIGMAPS, body)
+    assert made["metadata.finalizers"] == ["example.com/a"]
+    for _ in range(2):
+        slow = await running.ask("DELETE", f"{CONFIGMAPS}/held")
+        assert (slow.code, slow["metadata.deletionGracePeriodSeconds"]) == (200, 0)
+        assert slow["metadata.deletionTimestamp"]
+    taken = await running.ask("POST", CONFIGMAPS, body)
+    assert (taken.code, taken["reason"]) == (409, "AlreadyExists")
+    more = {"metadata": {"finalizers": ["example.com/a", "example.com/b"]}}
+    refused = await running.ask("PATCH", f"{CONFIGMAPS}/held", more, type_=MERGE)
+    assert (refused.code, refused["reason"]) == (422, "Invalid")
+    none = {"metadata": {"finalizers": None}}
+    last = await running.ask("PATCH", f"{CONFIGMAPS}/held", none, type_=MERGE)
+    assert (last.code, last["metadata.uid"]) == (200, made["metadata.uid"])
+    assert last["metadata.deletionTimestamp"] == slow["metadata.deletionTimestamp"]
+    assert (await running.get(f"{CONFIGMAPS}/held")).code == 404
+
+
+@pytest.mark.asyncio
+async def test_only_plain_objects_have_finalizers(running: Api) -> None:
+    """Nothing would wait for those of a workload: they are refused, by their field.
+    What a foreground deletion shows may be sent back."""
+    more = {"metadata": {"finalizers": ["example.com/a"]}}
+    refused = await running.ask("PATCH", WEB, more, type_=MERGE)
+    assert (refused.code, refused["details.causes"][0]["field"]) == (
+        422,
+        "metadata.finalizers",
+    )
+    slow = await running.ask("DELETE", f"{WEB}?propagationPolicy=Foreground")
+    assert slow["metadata.finalizers"] == ["foregroundDeletion"]
+    slow.document["metadata"]["labels"]["a"] = "b"  # type: ignore[index]  # a document is JSON
+    assert (await running.ask("PUT", WEB, slow.document)).code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        (CONFIGMAPS, "ConfigMap"),
+        (DEPLOYMENTS, "Deployment"),
+        (DEPLOYMENTS.replace("deployments", "replicasets"), "ReplicaSet"),
+        (f"{CORE}/pods", "Pod"),
+    ],
+)
+@pytest.mark.asyncio
+async def test_what_a_name_was_made_of_is_kept(
+    running: Api, path: str, kind: str
+) -> None:
+    """Spec 1.5: generateName stays with the object, also after it has changed."""
+    body: JSON = {**web(), "kind": kind, "metadata": {"generateName": "gen-"}}
+    if kind == "ConfigMap":
+        body = {"metadata": body["metadata"]}
+    elif kind == "ReplicaSet":
+        spec = web()["spec"]
+        body["spec"] = {key: spec[key] for key in ("selector", "template")}  # type: ignore[index]  # a document is JSON
+    elif kind == "Pod":
+        body |= {"apiVersion": "v1", "spec": web()["spec"]["template"]["spec"]}  # type: ignore[index]  # a document is JSON
+    made = await running.ask("POST", path, body)
+    assert (made.code, made["metadata.generateName"]) == (201, "gen-"), made.document
+    name = str(made["metadata.name"])
+    assert name.startswith("gen-")
+    label = {"metadata": {"labels": {"a": "b"}}}
+    await running.ask("PATCH", f"{path}/{name}", label, type_=MERGE)
+    again = await running.get(f"{path}/{name}")
+    assert (again["metadata.generateName"], again["metadata.labels.a"]) == ("gen-", "b")
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
     [

@@ -53,6 +53,12 @@ def held(at: Scene, key: str) -> Held | None:
     return found
 
 
+def plain_object(at: Scene, key: str) -> PlainObject | None:
+    """The plain object of this key, recorded or derived."""
+    found = held(at, key)
+    return found if isinstance(found, PlainObject) else None
+
+
 def of(at: Scene, own: str, namespace: str) -> Iterator[PlainObject]:
     """The derived objects of a kind in a namespace, in all of them where it is ""."""
     if own not in NAMES:

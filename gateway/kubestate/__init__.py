@@ -1,0 +1,1 @@
+"""The state of all objects as metrics, under the names of kube-state-metrics."""

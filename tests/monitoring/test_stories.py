@@ -1,0 +1,237 @@
+"""End to end: real pods are measured, and what they say decides.
+
+One cluster of real processes with a monitor and, where there is one, a real
+Prometheus; its images are a web server that answers well and one that answers 500.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from adapters import nats_server
+from tests.metrics import prometheus, promtool
+from tests.support import system
+from tests.support.system import System, eventually
+
+pytestmark = pytest.mark.e2e
+PORT = 8080
+IMAGE = """
+image = "app:{tag}"
+command = ["{{python}}", "-S", "{{images}}/webapp.py"]
+args = ["{{ip}}", "{{port}}", "{status}", "{load}"]
+ports = [8080]
+"""
+
+
+def manifest(
+    name: str, image: str, *, annotations: dict[str, str], replicas: int = 2
+) -> str:
+    """A Deployment whose pods ask to be read, and are ready when they answer."""
+    scraped = {"prometheus.io/scrape": "true", "prometheus.io/port": str(PORT)}
+    labels = {"app": name}
+    container = {
+        "name": "main",
+        "image": image,
+        "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
+    }
+    document = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "annotations": annotations},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels, "annotations": scraped},
+                "spec": {
+                    "containers": [container],
+                    "terminationGracePeriodSeconds": 1,
+                },
+            },
+        },
+    }
+    return yaml.safe_dump(document)
+
+
+def analysed(**check: object) -> dict[str, str]:
+    """The annotations of a Deployment that a failed check rolls back."""
+    source = {"interval": "1s", "count": 3, "inconclusiveLimit": 60, **check}
+    return {
+        "rollbook/auto-rollback": "analysis",
+        "rollbook/analysis": yaml.safe_dump([source]),
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where everything of this module lies, with the images."""
+    found = tmp_path_factory.mktemp("stories")
+    images = found / "images"
+    images.mkdir()
+    source = Path(__file__).with_name("webapp.py")
+    (images / "webapp.py").write_text(source.read_text())
+    for tag, status, load in (("good", 200, 5), ("bad", 500, 5), ("busy", 200, 40)):
+        text = IMAGE.format(tag=tag, status=status, load=load)
+        (images / f"app_{tag}.toml").write_text(text)
+    return found
+
+
+@pytest.fixture(scope="module")
+def prometheus_url(folder: Path) -> Iterator[str]:
+    """A Prometheus that reads the pods in `targets.json`; a dead port without one."""
+    if promtool.PROMETHEUS is None:
+        yield f"http://127.0.0.1:{nats_server.free_port()}"
+        return
+    targets = folder / "targets.json"
+    targets.write_text("[]")
+    job = {
+        "job_name": "pods",
+        "file_sd_configs": [{"files": [str(targets)], "refresh_interval": "1s"}],
+    }
+    configuration = folder / "prometheus.yml"
+    configuration.write_text(
+        yaml.safe_dump({"global": {"scrape_interval": "1s"}, "scrape_configs": [job]})
+    )
+    with prometheus.running(folder / "prometheus", configuration) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def cluster(folder: Path, prometheus_url: str) -> Iterator[System]:
+    """The cluster, with its monitor."""
+    file = folder / "monitor.yaml"
+    file.write_text("scrape: {interval: 1s}\n")
+    options = {
+        "--nodes": "1",
+        "--images": str(folder / "images"),
+        "--prometheus": prometheus_url,
+        "--monitor-config": str(file),
+    }
+    given = [word for pair in options.items() for word in pair]
+    with system.running(folder / "data", *given) as found:
+        yield found
+
+
+def apply(cluster: System, text: str) -> None:
+    """The objects are what the text says."""
+    file = cluster.folder.parent / "manifest.yaml"
+    file.write_text(text)
+    cluster.cli("apply", "-f", str(file))
+
+
+def image(cluster: System, name: str) -> str:
+    """The image that the Deployment asks for now."""
+    held = json.loads(cluster.cli("get", "deployment", name, "-o", "json"))
+    containers = held["spec"]["template"]["spec"]["containers"]
+    assert isinstance(containers[0]["image"], str)
+    return containers[0]["image"]
+
+
+def rolled_out(cluster: System, name: str) -> None:
+    """Waits for the rollout's end."""
+    cluster.cli("rollout", "status", f"deployment/{name}", "--timeout", "60s")
+
+
+def told(cluster: System, name: str) -> list[str]:
+    """The events of the Deployment, by their names."""
+    stream = f"deployment/default/{name}"
+    events = [each for each in cluster.events() if each.stream == stream]
+    return [type(each.event).__name__ for each in events]
+
+
+def test_a_revision_that_answers_errors_is_rolled_back(cluster: System) -> None:
+    """Its pods are ready, and yet it is bad: the active check sees it, the revision
+    before runs again, and the log tells what was measured."""
+    check = analysed(name="answers", check={"port": PORT}, min=1)
+    apply(cluster, manifest("checked", "app:good", annotations=check))
+    rolled_out(cluster, "checked")
+    apply(cluster, manifest("checked", "app:bad", annotations=check))
+
+    eventually(lambda: image(cluster, "checked") == "app:good", "rolled back")
+    rolled_out(cluster, "checked")
+    assert "DeploymentRolledBack" in told(cluster, "checked")
+
+
+def test_a_good_revision_passes(cluster: System) -> None:
+    """What answers well stays."""
+    check = analysed(name="answers", check={"port": PORT}, min=1)
+    apply(cluster, manifest("passing", "app:good", annotations=check))
+    rolled_out(cluster, "passing")
+    apply(cluster, manifest("passing", "app:busy", annotations=check))
+    rolled_out(cluster, "passing")
+
+    taken = "MeasurementTaken"
+    eventually(lambda: told(cluster, "passing").count(taken) >= 3, "it was measured")
+    assert image(cluster, "passing") == "app:busy"
+    assert "DeploymentRolledBack" not in told(cluster, "passing")
+
+
+def test_a_metric_of_the_pods_rolls_back(cluster: System) -> None:
+    """A number that the pods serve themselves, read by the monitor from those of the
+    new revision alone."""
+    check = analysed(name="load", metric="app_load", max=10)
+    apply(cluster, manifest("loaded", "app:good", annotations=check))
+    rolled_out(cluster, "loaded")
+    apply(cluster, manifest("loaded", "app:busy", annotations=check))
+
+    eventually(lambda: image(cluster, "loaded") == "app:good", "rolled back")
+
+
+@promtool.needs_prometheus
+def test_what_prometheus_knows_rolls_back(cluster: System, folder: Path) -> None:
+    """A query about the new ReplicaSet's pods, answered by a real Prometheus."""
+    query = 'max(app_errors{replicaset="$replicaset"})'
+    check = analysed(name="errors", prometheus=query, max=0)
+    apply(cluster, manifest("queried", "app:good", annotations=check))
+    rolled_out(cluster, "queried")
+    apply(cluster, manifest("queried", "app:bad", annotations=check))
+
+    def seen_and_rolled_back() -> bool:
+        (folder / "targets.json").write_text(json.dumps(targets(cluster, "queried")))
+        return image(cluster, "queried") == "app:good"
+
+    eventually(seen_and_rolled_back, "rolled back")
+
+
+def test_an_autoscaler_scales_by_what_pods_say(cluster: System) -> None:
+    """A metric of type Pods: each pod says 40 where 10 are wanted: there are more."""
+    apply(cluster, manifest("scaled", "app:busy", annotations={}, replicas=1))
+    rolled_out(cluster, "scaled")
+    target = {"type": "AverageValue", "averageValue": "10"}
+    metric = {"metric": {"name": "app_load"}, "target": target}
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "scaled"}
+    spec = {
+        "scaleTargetRef": owner,
+        "minReplicas": 1,
+        "maxReplicas": 3,
+        "metrics": [{"type": "Pods", "pods": metric}],
+    }
+    document = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "scaled"},
+        "spec": spec,
+    }
+    apply(cluster, yaml.safe_dump(document))
+
+    def size() -> int:
+        held = json.loads(cluster.cli("get", "deployment", "scaled", "-o", "json"))
+        return int(held["spec"]["replicas"])
+
+    eventually(lambda: size() == 3, "it was scaled up")
+
+
+def targets(cluster: System, app: str) -> list[dict[str, object]]:
+    """The pods of an app as Prometheus' file of targets."""
+    held = json.loads(cluster.cli("get", "pods", "-l", f"app={app}", "-o", "json"))
+    return [
+        {
+            "targets": [f"{pod['status']['podIP']}:{PORT}"],
+            "labels": {"replicaset": pod["metadata"]["ownerReferences"][0]["name"]},
+        }
+        for pod in held["items"]
+        if "podIP" in pod["status"]
+    ]
