@@ -27,7 +27,7 @@ FROM python:3.12-slim
 # those of docker-compose.yml.
 RUN useradd --system --uid 10001 --no-create-home rollbook \
  && cd / && install --directory --owner rollbook --mode 0700 data data/nats \
-    data/admin data/api data/control data/node-worker-1 data/node-worker-2
+    data/admin data/api data/control data/monitor data/node-worker-1 data/node-worker-2
 COPY --from=build /opt/rollbook /opt/rollbook
 ENV PATH=/opt/rollbook/bin:$PATH PYTHONUNBUFFERED=1
 WORKDIR /data

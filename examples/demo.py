@@ -1,9 +1,10 @@
-"""The story of a Deployment, from start to end, on real processes.
+"""The story of a Deployment, from start to end, on real processes or real containers.
 
-`make demo` runs it. Each step does one thing with the command line, checks what came
-of it, and prints one line; the exit status is 0 only if every step came out right.
+`make demo` and `make demo RUNTIME=container` run it. Each step does one thing with the
+command line, checks what came of it, and prints one line; the exit status is 0 only if
+every step came out right.
 
-    python examples/demo.py [--store URL] [--verbose]
+    python examples/demo.py [--runtime container] [--engine URL] [--verbose]
 """
 
 import argparse
@@ -21,17 +22,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import containers
+
 import rollbook
 
 SCRIPT = str(Path(sys.executable).with_name("rollbook"))
-MANIFEST = str(Path(__file__).with_name("nginx.yaml"))
+MANIFEST = Path(__file__).with_name("nginx.yaml")
 NAME = "deployment/nginx-deployment"
 PATIENCE_SECONDS = 40.0
+GOOD = ("1.7.9", "1.9.1")
 # Short times of node failure, so that nobody has to wait five minutes.
-UP = (
-    *("--nodes", "3", "--no-restart", "--heartbeat", "0.5"),
-    *("--node-monitor-grace-period", "2", "--default-toleration-seconds", "1"),
-)
+UP = {
+    "process": (
+        *("--nodes", "3", "--no-restart", "--heartbeat", "0.5"),
+        *("--node-monitor-grace-period", "2", "--default-toleration-seconds", "1"),
+    ),
+    "container": ("--nodes", "2", "--heartbeat", "0.5"),
+}
 
 
 class Failed(Exception):
@@ -41,9 +48,12 @@ class Failed(Exception):
 class Demo:
     """The story's cluster, and what its steps share."""
 
-    def __init__(self, folder: Path, store: str, *, verbose: bool) -> None:
+    def __init__(self, folder: Path, store: str, engine: str, *, verbose: bool) -> None:
+        """With an `engine` its pods are containers of that one."""
         self.folder = folder
         self.store = store
+        self.engine = engine
+        self.image = containers.REPOSITORY if engine else "nginx"
         self.verbose = verbose
         self.system: subprocess.Popen[str] | None = None
         self.answered = 0
@@ -52,10 +62,13 @@ class Demo:
     # --- helpers --------------------------------------------------------------------
 
     def start(self) -> None:
-        store = ("--store", self.store) if self.store else ()
+        runtime = "container" if self.engine else "process"
+        options = ["--runtime", runtime, *UP[runtime]]
+        options += ["--store", self.store] if self.store else []
+        options += ["--engine", self.engine] if self.engine else []
         with (self.folder / "up.err").open("a") as errors:
             self.system = subprocess.Popen(
-                [SCRIPT, "up", "--data", str(self.folder / "data"), *store, *UP],
+                [SCRIPT, "up", "--data", str(self.folder / "data"), *options],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
@@ -113,11 +126,14 @@ class Demo:
     # --- the story ------------------------------------------------------------------
 
     def create(self) -> str:
-        said = self.run(f"apply -f {MANIFEST}")
+        manifest = self.folder / "nginx.yaml"
+        text = MANIFEST.read_text().replace("image: nginx:", f"image: {self.image}:")
+        manifest.write_text(text)
+        said = self.run(f"apply -f {manifest}")
         check("deployment.apps/nginx-deployment created" in said, said)
         said = self.run(f"rollout status {NAME} --timeout=30s")
         check("successfully rolled out" in said, said)
-        return "three replicas of nginx:1.7.9 are rolled out"
+        return f"three replicas of {self.image}:1.7.9 are rolled out"
 
     def columns(self) -> str:
         lines = self.run("get deployments").splitlines()
@@ -146,7 +162,8 @@ class Demo:
         pages = [fetch(item["status"]["podIP"]) for item in self.pods()]
         check(all("nginx 1.9.1" in page for page in pages), str(pages))
         return (
-            f"rolled to nginx:1.9.1 while {answered} requests were answered, 0 failed"
+            f"rolled to {self.image}:1.9.1 while {answered} requests were answered, "
+            "0 failed"
         )
 
     async def _roll_under_load(self) -> tuple[int, list[str]]:
@@ -172,7 +189,7 @@ class Demo:
             asking = asyncio.create_task(load(cluster))
             await asyncio.sleep(0.5)
             said = await asyncio.to_thread(
-                self.run, f"set image {NAME} nginx=nginx:1.9.1"
+                self.run, f"set image {NAME} nginx={self.image}:1.9.1"
             )
             check("image updated" in said, said)
             status = f"rollout status {NAME} --timeout=40s"
@@ -184,17 +201,24 @@ class Demo:
         return answered, failed
 
     def bad_image(self) -> str:
-        self.run(f"set image {NAME} nginx=nginx:1.91")
+        self.run(f"set image {NAME} nginx={self.image}:1.91")
         said = self.run(f"rollout status {NAME} --timeout=4s", ok=False)
         check("timed out waiting for the condition" in said, said)
+
+        def two_fail() -> bool:
+            return self.run("get pods").count("ImagePull") == 2
+
+        self.eventually(two_fail, "two pods have no image")
         rows = self.run("get pods").splitlines()
-        check(sum("ImagePull" in row for row in rows) == 2, "\n".join(rows))
         check(sum(" Running " in row for row in rows) == 3, "\n".join(rows))
         ready = [item for item in self.pods() if is_ready(item)]
         pages = [fetch(item["status"]["podIP"]) for item in ready]
         check(len(pages) == 3, "three old pods still serve")
         check(all("nginx 1.9.1" in page for page in pages), str(pages))
-        return "nginx:1.91 does not exist: the rollout stops, three old pods serve on"
+        return (
+            f"{self.image}:1.91 does not exist: the rollout stops, three old pods "
+            "serve on"
+        )
 
     def status_says_so(self) -> str:
         row = self.run("get deployments").splitlines()[1].split()
@@ -215,9 +239,9 @@ class Demo:
         rows = re.findall(r"^(\d+)\s+(.*)$", self.run(f"rollout history {NAME}"), re.M)
         causes = {int(number): cause.strip() for number, cause in rows}
         wanted = {
-            1: "created with image nginx=nginx:1.7.9",
-            2: "image nginx=nginx:1.7.9 → nginx:1.9.1",
-            3: "image nginx=nginx:1.9.1 → nginx:1.91",
+            1: f"created with image nginx={self.image}:1.7.9",
+            2: f"image nginx={self.image}:1.7.9 → {self.image}:1.9.1",
+            3: f"image nginx={self.image}:1.9.1 → {self.image}:1.91",
             4: "rolled back to revision 2",
         }
         check(causes == wanted, str(causes))
@@ -225,7 +249,7 @@ class Demo:
 
     def one_revision(self) -> str:
         said = self.run(f"rollout history {NAME} --revision=2")
-        check("with revision #2" in said and "nginx:1.9.1" in said, said)
+        check("with revision #2" in said and f"{self.image}:1.9.1" in said, said)
         return "--revision=2 shows the template of then"
 
     def undo_to_first(self) -> str:
@@ -236,11 +260,15 @@ class Demo:
         check("rolled back to revision 1" in self.run(f"rollout history {NAME}"), "")
         return "undone to revision 1: nginx 1.7.9, as revision 5"
 
-    def kill_process(self) -> str:
+    def kill_one(self) -> str:
         victim = self.pods()[0]
         status = victim["status"]["containerStatuses"][0]
         name = victim["metadata"]["name"]
-        os.kill(int(status["containerID"].removeprefix("process://")), signal.SIGKILL)
+        identity = status["containerID"].partition("://")[2]
+        if self.engine:
+            containers.kill(self.engine, identity)
+        else:
+            os.kill(int(identity), signal.SIGKILL)
 
         def restarted() -> bool:
             found = [each for each in self.pods() if each["metadata"]["name"] == name]
@@ -251,7 +279,8 @@ class Demo:
             )
 
         self.eventually(restarted, f"{name} is restarted")
-        return f"kill -9 of a pod's process: {name} was restarted"
+        what = "container" if self.engine else "process"
+        return f"kill -9 of a pod's {what}: {name} was restarted"
 
     def kill_kubelet(self) -> str:
         pids = json.loads((self.folder / "data" / "processes.json").read_text())
@@ -267,6 +296,25 @@ class Demo:
 
         self.eventually(replaced, f"the pods of {victim} run elsewhere")
         return f"kill -9 of a kubelet: its {lost} pods were replaced on other nodes"
+
+    def adopt(self) -> str:
+        """A kubelet that comes again says what it found in its first report, before
+        anything of this second Deployment."""
+        known = self.folder / "data" / "processes.json"
+        pids = json.loads(known.read_text())
+        before = runs(self.pods())
+        os.kill(pids["worker-1"], signal.SIGKILL)
+
+        def again() -> bool:
+            return bool(json.loads(known.read_text())["worker-1"] != pids["worker-1"])
+
+        self.eventually(again, "the kubelet is started again")
+        self.run(f"create deployment late --image={self.image}:1.9.1 --replicas=2")
+        self.run("rollout status deployment/late --timeout=40s")
+        self.run("delete deployment late")
+        self.eventually(lambda: len(self.pods()) == 4, "the four pods alone")
+        check(runs(self.pods()) == before, f"{before}\n{runs(self.pods())}")
+        return "kill -9 of a kubelet: the next one goes on with the same containers"
 
     def restart_all(self) -> str:
         history = self.run(f"rollout history {NAME} --all -o wide")
@@ -296,8 +344,8 @@ class Demo:
         yield self.history
         yield self.one_revision
         yield self.undo_to_first
-        yield self.kill_process
-        yield self.kill_kubelet
+        yield self.kill_one
+        yield self.adopt if self.engine else self.kill_kubelet
         yield self.restart_all
 
 
@@ -332,30 +380,54 @@ def is_ready(item: dict[str, Any]) -> bool:
     return ready and "deletionTimestamp" not in item["metadata"]
 
 
+def runs(items: list[dict[str, Any]]) -> set[tuple[str, int]]:
+    """The containers of these pods, and how often each was restarted."""
+    statuses = [item["status"]["containerStatuses"][0] for item in items]
+    return {(each["containerID"], each["restartCount"]) for each in statuses}
+
+
 def strip_ages(text: str) -> str:
     """The text without what only time changes."""
     return re.sub(r"\b\d+[smhd](\d+[smhd])?( ago)?\b", "", text)
 
 
+def tell(demo: Demo) -> None:
+    """Runs the story, and prints it."""
+    for number, step in enumerate(demo.story(), 1):
+        try:
+            print(f"{number:2}  {step()}", flush=True)
+        except (Failed, KeyError, IndexError, subprocess.TimeoutExpired) as error:
+            raise Failed(f"{step.__name__}: {error}") from error
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="The story of a Deployment.")
+    parser.add_argument("--runtime", choices=tuple(UP), default="process")
+    parser.add_argument("--engine", default="", help="a container engine's URL")
     parser.add_argument("--store", default="", help="a store other than SQLite")
     parser.add_argument("--verbose", action="store_true", help="show every command")
     options = parser.parse_args()
     began = time.monotonic()
+    engine = ""
     with tempfile.TemporaryDirectory(prefix="rollbook-demo-") as folder:
-        demo = Demo(Path(folder), options.store, verbose=options.verbose)
+        demo = None
         try:
+            if options.runtime == "container":
+                engine = containers.address(options.engine)
+                containers.load(engine, GOOD)
+            demo = Demo(Path(folder), options.store, engine, verbose=options.verbose)
             demo.start()
-            for number, step in enumerate(demo.story(), 1):
-                print(f"{number:2}  {step()}", flush=True)
-        except (Failed, KeyError, IndexError, subprocess.TimeoutExpired) as error:
-            print(f"FAILED in {step.__name__ if 'step' in dir() else 'start'}: {error}")
-            if options.verbose:
+            tell(demo)
+        except (Failed, containers.Missing) as error:
+            print(f"FAILED: {error}")
+            if options.verbose and demo is not None:
                 print((Path(folder) / "up.err").read_text())
             return 1
         finally:
-            demo.stop()
+            if demo is not None:
+                demo.stop()
+            if engine:
+                containers.unload(engine, GOOD)
     print(f"done in {time.monotonic() - began:.0f} s: every step came out right")
     return 0
 

@@ -11,7 +11,17 @@ from typing import Unpack
 
 import msgspec
 
-from domain import command, deployment, names, node, plain, pod, podspec, replicaset
+from domain import (
+    analysis_run,
+    command,
+    deployment,
+    names,
+    node,
+    plain,
+    pod,
+    podspec,
+    replicaset,
+)
 from domain.errors import Rejected
 from domain.protocol import Answer
 from rollbook import conditions
@@ -105,6 +115,18 @@ class Commands(Session):
         """Replace all pods by new ones, as a rolling update."""
         body = deployment.RestartDeployment()
         return await self.command("restart", target, body, **said)
+
+    async def promote(
+        self, target: Target, *, full: bool = False, **said: Unpack[Said]
+    ) -> Answer:
+        """End the step at which a rollout waits; with `full` leave out all others."""
+        body = analysis_run.PromoteRollout(full=full)
+        return await self.command("promote", target, body, **said)
+
+    async def abort(self, target: Target, **said: Unpack[Said]) -> Answer:
+        """Give a rollout up: back to the last revision that was complete."""
+        body = analysis_run.AbortRollout()
+        return await self.command("abort", target, body, **said)
 
     async def undo(
         self,

@@ -26,11 +26,16 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "apply": ("rollbook.commands.apply", "Make objects what files say"),
     "delete": ("rollbook.commands.delete", "Delete objects"),
     "scale": ("rollbook.commands.change", "Change how many pods run"),
+    "autoscale": ("rollbook.commands.autoscale", "Let the number of pods follow use"),
     "set": ("rollbook.commands.change", "Change images or resources"),
     "annotate": ("rollbook.commands.metadata", "Change annotations"),
     "label": ("rollbook.commands.metadata", "Change labels"),
     "rollout": ("rollbook.commands.rollout", "Watch, pause, restart or undo a rollout"),
     "logs": ("rollbook.commands.logs", "Print what a container has written"),
+    "exec": ("rollbook.commands.exec", "Run a command inside a container"),
+    "attach": ("rollbook.commands.attach", "Show what a container says from now on"),
+    "cp": ("rollbook.commands.cp", "Copy files into a container and out of it"),
+    "top": ("rollbook.commands.top", "Show what pods and nodes use"),
     "wait": ("rollbook.commands.wait", "Wait until objects are so"),
     "cordon": ("rollbook.commands.nodes", "Let a node take no new pods"),
     "uncordon": ("rollbook.commands.nodes", "Let a node take pods again"),
@@ -51,20 +56,32 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "control": ("rollbook.commands.daemons", "Run the one writer"),
     "api": ("rollbook.commands.daemons", "Run the readers' side"),
     "kubelet": ("rollbook.commands.daemons", "Run a node's agent"),
+    "monitor": ("rollbook.commands.monitor", "Measure for autoscalers and analyses"),
     "setup": ("rollbook.commands.daemons", "Write the broker's configuration"),
 }
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Objects": ("get", "describe", "create", "apply", "delete"),
-    "Changes": ("scale", "set", "annotate", "label", "rollout"),
-    "Pods and nodes": ("logs", "wait", "cordon", "uncordon", "taint", "drain"),
+    "Changes": ("scale", "autoscale", "set", "annotate", "label", "rollout"),
+    "Pods and nodes": (
+        "logs",
+        "exec",
+        "attach",
+        "cp",
+        "top",
+        "wait",
+        "cordon",
+        "uncordon",
+        "taint",
+        "drain",
+    ),
     "History": ("events", "log", "diff", "why", "replay", "verify", "archive"),
     "The system": ("up", "status", "bench", "context", "version", "completion"),
-    "Its processes": ("control", "api", "kubelet", "setup"),
+    "Its processes": ("control", "api", "kubelet", "monitor", "setup"),
 }
 
 _INTERRUPTED_EXIT: Final = 130
-_ATTRIBUTES: Final = {"set": "set_"}
+_ATTRIBUTES: Final = {"set": "set_", "exec": "exec_"}
 
 
 class Told(click.ClickException):

@@ -9,7 +9,8 @@ from typing import Literal
 
 import msgspec
 
-Runtime = Literal["process", "container", "hollow"]
+Runtime = Literal["auto", "process", "container", "hollow"]
+"""`auto` is chosen at the start: rollbook/choosing.py."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +28,10 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
     """How long pods that say nothing of it stay on a node that is not ready."""
     heartbeat: float = 10.0
     """How often a kubelet reports when it has nothing to say."""
+    usage: float = 15.0
+    """How often it is sampled what pods use; 0 is never."""
+    autoscale: float = 15.0
+    """How often each autoscaler is looked at."""
 
 
 class Checkpoints(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,12 +41,29 @@ class Checkpoints(msgspec.Struct, frozen=True, kw_only=True):
     witnesses: tuple[Path, ...] = ()
 
 
+class Metrics(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a process serves its metrics; port 0 is nowhere."""
+
+    listen: str = "127.0.0.1"
+    port: int = 0
+
+
+class Containers(msgspec.Struct, frozen=True, kw_only=True):
+    """Which engine runs containers, and what they may do to this machine."""
+
+    engine: str = ""
+    """A URL; empty looks for one (adapters/engine.py)."""
+    allow_privileged: bool = False
+    host_paths: tuple[Path, ...] = ()
+    """The folders that a `hostPath` may name, with all that is below."""
+
+
 class UpOptions(Options, frozen=True, kw_only=True):
     """`rollbook up`: everything in one command."""
 
     data: Path
     nodes: int = 3
-    runtime: Runtime = "process"
+    runtime: Runtime = "auto"
     nats: str = ""
     """A server that is there already; empty starts an embedded one."""
     store: str = ""
@@ -51,12 +73,20 @@ class UpOptions(Options, frozen=True, kw_only=True):
     api_port: int | None = None
     """None is the standard port if it is free, else a free one."""
     keep_pods: bool = False
+    """Pods run on when everything else stops."""
     images: Path | None = None
     """None is the catalogue that comes along."""
+    containers: Containers = Containers()
     restart: bool = True
     """Processes that end by themselves are started again."""
     times: Times = Times()
     checkpoints: Checkpoints = Checkpoints()
+    metrics: bool = False
+    """Every process serves its metrics."""
+    monitor: bool = False
+    prometheus: str = ""
+    """The URL of a Prometheus that the monitor asks."""
+    monitor_config: Path | None = None
 
 
 class ControlOptions(Options, frozen=True, kw_only=True):
@@ -68,6 +98,7 @@ class ControlOptions(Options, frozen=True, kw_only=True):
     """Empty is what the context says."""
     times: Times = Times()
     checkpoints: Checkpoints = Checkpoints()
+    metrics: Metrics = Metrics()
 
 
 class ApiOptions(Options, frozen=True, kw_only=True):
@@ -78,6 +109,9 @@ class ApiOptions(Options, frozen=True, kw_only=True):
     listen: str = "127.0.0.1"
     api_port: int | None = None
     """None serves no Kubernetes API."""
+    api_socket: int = -1
+    """A descriptor that listens on that port already; -1 is none."""
+    metrics: Metrics = Metrics()
 
 
 class KubeletOptions(Options, frozen=True, kw_only=True):
@@ -86,13 +120,26 @@ class KubeletOptions(Options, frozen=True, kw_only=True):
     node: str
     """With `hollow_nodes` above 0, the beginning of their names."""
     context: str | None = None
-    runtime: Runtime = "process"
+    runtime: Runtime = "auto"
     data: Path | None = None
     """Where pods' files and output lie; None is beside the context."""
-    keep_pods: bool = False
+    keep_pods: bool = True
+    """Pods run on when the kubelet stops, and the next one goes on with them."""
     images: Path | None = None
+    containers: Containers = Containers()
     hollow_nodes: int = 0
     heartbeat: float = 10.0
+    usage: float = 15.0
+    metrics: Metrics = Metrics()
+
+
+class MonitorOptions(Options, frozen=True, kw_only=True):
+    """`rollbook monitor`: measures what the cluster wants to know."""
+
+    context: str | None = None
+    config: Path | None = None
+    prometheus: str = ""
+    metrics: Metrics = Metrics()
 
 
 class SetupOptions(Options, frozen=True, kw_only=True):
@@ -100,6 +147,8 @@ class SetupOptions(Options, frozen=True, kw_only=True):
 
     data: Path
     nats_url: str
+    api_address: str = ""
+    """`host:port` where clients find the Kubernetes API; empty writes no kubeconfig."""
     listen: str = "127.0.0.1"
     nodes: tuple[str, ...] = ()
     users: tuple[str, ...] = ("admin",)

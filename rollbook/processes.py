@@ -22,14 +22,23 @@ from adapters import context as contexts
 from adapters import nats_wire, parentage
 from adapters.context import Context
 from domain.errors import Permanent
-from rollbook import health, settings
-from rollbook.options import ApiOptions, ControlOptions, KubeletOptions, Times
+from rollbook import choosing, health, settings
+from rollbook.options import (
+    ApiOptions,
+    ControlOptions,
+    KubeletOptions,
+    MonitorOptions,
+    Times,
+)
 
 if TYPE_CHECKING:
     from workers import state
 
 BEAT_SECONDS: Final = 4.0
 assert BEAT_SECONDS * 3 < health.STALE_SECONDS, "one late beat is no illness"
+
+TLS: Final = "tls"
+"""The folder of the api's certificates."""
 
 
 def version() -> str:
@@ -57,6 +66,8 @@ def run_control(options: ControlOptions) -> None:
             witnesses=options.checkpoints.witnesses,
             every=options.checkpoints.every,
         ),
+        metrics_listen=options.metrics.listen,
+        metrics_port=options.metrics.port,
     )
     life = _Life("control", options.context)
     _serve(life, lambda stop: main.run(told, stop, life.ready, life.progress))
@@ -75,7 +86,11 @@ def run_api(options: ApiOptions) -> None:
         version=version(),
         listen=options.listen,
         api_port=options.api_port or 0,
-        tls_folder=_data_folder(options.context, context) / "tls",
+        api_address=context.api_address,
+        api_socket=options.api_socket,
+        tls_folder=_tls_folder(options.context, context),
+        metrics_listen=options.metrics.listen,
+        metrics_port=options.metrics.port,
     )
     life = _Life("api", options.context)
     _serve(
@@ -88,14 +103,14 @@ def run_api(options: ApiOptions) -> None:
 
 def run_kubelet(options: KubeletOptions) -> None:
     """Runs the agent of one node, or of many hollow ones, until TERM or INT."""
+    from kubelet import container_settings
     from kubelet import main as kubelet
 
-    if options.runtime == "container":
-        raise Permanent(
-            "the container runtime is not part of this version: use --runtime process "
-            "or --runtime hollow"
-        )
+    given = options.containers
+    choice = choosing.choose(options.runtime, os.environ, given.engine)
+    assert choice.runtime != "auto", "that is what was chosen from"
     context = _context(options.context)
+    supervisor = os.environ.get(parentage.SUPERVISOR, "")
     data = options.data or Path(context.data_folder or ".rollbook") / options.node
     own = {context.user: context.secret}
     told = kubelet.KubeletSettings(
@@ -105,15 +120,48 @@ def run_kubelet(options: KubeletOptions) -> None:
         secret=context.secret,
         secrets=own if not options.hollow_nodes else _secrets(options, context),
         data=data,
-        runtime=options.runtime,
+        runtime=choice.runtime,
+        engine=given.engine,
+        rules=container_settings.Rules(
+            allow_privileged=given.allow_privileged,
+            host_paths=tuple(str(path.absolute()) for path in given.host_paths),
+        ),
         nodes=options.hollow_nodes,
         prefix=f"{options.node}-",
         images=(options.images,) if options.images is not None else (),
         heartbeat=options.heartbeat,
+        usage_interval=options.usage,
         keep_pods=options.keep_pods,
+        supervisor=int(supervisor) if supervisor.isdecimal() else 0,
+        metrics_listen=options.metrics.listen,
+        metrics_port=options.metrics.port,
     )
     life = _Life(f"kubelet/{options.node}", options.context)
-    _serve(life, lambda stop: kubelet.run(told, stop=stop, ready=life.ready))
+
+    def ready() -> None:
+        if choice.why:
+            logging.info("runtime %s: %s", choice.runtime, choice.why)
+        life.ready()
+
+    _serve(life, lambda stop: kubelet.run(told, stop=stop, ready=ready))
+
+
+def run_monitor(options: MonitorOptions) -> None:
+    """Measures what the cluster wants to know until TERM or INT."""
+    from gateway.monitoring import configuration
+    from gateway.monitoring import main as monitor
+
+    context = _context(options.context)
+    told = monitor.MonitorSettings(
+        nats_url=context.nats_url,
+        user=context.user,
+        secret=context.secret,
+        configuration=configuration.load(options.config, options.prometheus),
+        metrics_listen=options.metrics.listen,
+        metrics_port=options.metrics.port,
+    )
+    life = _Life("monitor", options.context)
+    _serve(life, lambda stop: monitor.run(told, stop, life.ready))
 
 
 def writer_settings(times: Times) -> "state.Settings":
@@ -126,7 +174,8 @@ def writer_settings(times: Times) -> "state.Settings":
             monitor_grace=times.node_monitor_grace,
             startup_grace=max(60.0, times.node_monitor_grace),
             toleration_seconds=times.toleration,
-        )
+        ),
+        autoscale_every=times.autoscale,
     )
 
 
@@ -156,6 +205,16 @@ def _data_folder(explicit: str | None, context: Context) -> Path:
     folder = Path(context.data_folder or ".rollbook")
     file = explicit or settings.text(os.environ, settings.CONTEXT)
     return Path(file).expanduser().parent if file and not folder.is_dir() else folder
+
+
+def _tls_folder(explicit: str | None, context: Context) -> Path:
+    """Where the api's certificates lie: beside its context, where `setup` has made
+    some there, and else in the cluster's folder."""
+    file = explicit or settings.text(os.environ, settings.CONTEXT)
+    beside = Path(file).expanduser().parent / TLS if file else None
+    if beside is not None and beside.is_dir():
+        return beside
+    return _data_folder(explicit, context) / TLS
 
 
 def _context(explicit: str | None) -> Context:

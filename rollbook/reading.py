@@ -285,7 +285,7 @@ class Questions(Session):
         async for found in self.watch(reference):
             if found is None:
                 raise rollouts.gone()
-            stage = rollouts.stage(found, revision=revision)
+            stage = rollouts.stage(found, revision=revision, now=time.time())
             yield stage
             if stage.done:
                 return

@@ -1,10 +1,11 @@
-"""`rollbook up`: the whole system from one command, and `rollbook setup`.
+"""`rollbook up`: the whole system from one command.
 
 1. Here everything is wired together: the embedded broker, control, api and kubelets,
    each a process of its own, each with a login that may do its own part only.
 2. Everything lies under the data folder; two folders are two clusters.
-3. A process that ends by itself is started again, with growing pauses; a Ctrl-C ends
-   all of them, kubelets first (their pods get their grace), the broker last.
+3. A process that ends by itself is started again, with growing pauses; a kubelet goes
+   on with the pods that it left. A Ctrl-C ends all of them, kubelets first (their pods
+   get their grace), the broker last.
 4. `ready …` is said once every process works; then what to type next.
 """
 
@@ -15,19 +16,23 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import click
+import msgspec
 
-from adapters import cancelling, nats_configuration, nats_wire, parentage
+from adapters import cancelling, nats_wire, parentage
 from adapters.context import Context, load_context, write_context
-from adapters.nats_server import EmbeddedServer, free_port
+from adapters.nats_server import EmbeddedServer
 from domain.errors import Permanent
-from rollbook.options import SetupOptions, UpOptions
-from rollbook.processes import role_context
+from rollbook import choosing, setups
+from rollbook.options import UpOptions
+from rollbook.processes import TLS, role_context
+from rollbook.scraping import FILE, Ports
+from rollbook.setups import KUBECONFIG, LISTEN, NATS
 
 USER: Final = "admin"
 READY_SECONDS: Final = 60.0
@@ -36,10 +41,6 @@ PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds before a process is started again; the last one repeats."""
 STABLE_SECONDS: Final = 1.0
 """A process that worked this long after it was ready starts with the first pause."""
-NATS: Final = "nats"
-LISTEN: Final = "127.0.0.1"
-API_PORT: Final = 6443
-KUBECONFIG: Final = "kubeconfig"
 
 
 def run(options: UpOptions) -> None:
@@ -47,51 +48,18 @@ def run(options: UpOptions) -> None:
 
     Raises `Permanent` where a part cannot run; then nothing is left running either.
     """
-    if options.runtime == "container":
-        raise Permanent(
-            "the container runtime is not part of this version: use --runtime process "
-            "or --runtime hollow"
-        )
+    engine = options.containers.engine
+    choice = choosing.choose(options.runtime, os.environ, engine)
+    options = msgspec.structs.replace(options, runtime=choice.runtime)
     data = options.data.resolve()
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(data):
         try:
-            asyncio.run(_Supervisor(options, data).run())
+            asyncio.run(_Supervisor(options, data, choice.why).run())
         finally:
             # Everything has ended: a second signal must not look like a failure.
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_IGN)
-
-
-def setup(options: SetupOptions) -> None:
-    """Afterwards the broker's configuration and one context per role lie in `data`.
-
-    For processes that are started by something else than `up` (a compose file, units).
-    It may run again: secrets stay, new nodes and users are added.
-    """
-    data = options.data.resolve()
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    configuration = nats_configuration.write_configuration(
-        data / NATS,
-        port=_port_of(options.nats_url),
-        nodes=options.nodes,
-        users=options.users,
-        listen=options.listen,
-    )
-    for login, credential in configuration.credentials.items():
-        context = Context(
-            nats_url=options.nats_url,
-            user=login,
-            secret=credential.secret,
-            data_folder=str(data),
-        )
-        write_context(role_context(data, login), context)
-    click.echo(f"the broker's configuration is {configuration.path}", err=True)
-
-
-def _port_of(url: str) -> int:
-    _, _, port = url.rpartition(":")
-    return int(port) if port.isdecimal() else 4222
 
 
 @contextmanager
@@ -111,8 +79,12 @@ def _alone(data: Path) -> Iterator[None]:
 class _Child:
     """One process that is watched over; `name` is also that of its log file."""
 
-    def __init__(self, name: str, arguments: list[str], data: Path) -> None:
+    def __init__(
+        self, name: str, arguments: list[str], data: Path, sockets: Sequence[int]
+    ) -> None:
+        """It is given `sockets`, descriptors that it finds under the same numbers."""
         self.name = name
+        self.sockets = sockets
         self.arguments = arguments
         self.log = data / "logs" / f"{name}.log"
         self.process: asyncio.subprocess.Process | None = None
@@ -130,6 +102,7 @@ class _Child:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, parentage.SUPERVISOR: str(os.getpid())},
+                pass_fds=self.sockets,
                 # Ctrl-C reaches the supervisor alone, which stops all in order.
                 start_new_session=True,
             )
@@ -172,13 +145,17 @@ class _Child:
 class _Supervisor:
     """The wiring of one cluster on this machine."""
 
-    def __init__(self, options: UpOptions, data: Path) -> None:
+    def __init__(self, options: UpOptions, data: Path, why: str) -> None:
+        self._why = why
         self._options = options
         self._data = data
         self._store = options.store or f"sqlite://{data}/rollbook.db"
         self._server: EmbeddedServer | None = None
-        self._api_port = options.api_port or free_port(API_PORT)
+        # Held from now on, whatever becomes of the api: its port stays its own.
+        self._api_socket = setups.listening(options.api_port)
+        self._api_port: int = self._api_socket.getsockname()[1]
         self._children: list[_Child] = []
+        self._ports = Ports()
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -189,6 +166,8 @@ class _Supervisor:
             url = await self._broker()
             self._kubeconfig()
             self._make_children()
+            if self._options.metrics:
+                self._ports.write(self._data, LISTEN)
             if await self._start_all():
                 self._note_processes()
                 self._say_ready(url)
@@ -196,8 +175,14 @@ class _Supervisor:
         finally:
             click.echo("stopping", err=True)
             await self._stop_all()
+            self._api_socket.close()
 
     # --- wiring ---------------------------------------------------------------------
+
+    @property
+    def _address(self) -> str:
+        """Where the Kubernetes API is found."""
+        return f"{LISTEN}:{self._api_port}"
 
     def _nodes(self) -> list[str]:
         hollow = self._options.runtime == "hollow"
@@ -230,7 +215,7 @@ class _Supervisor:
                 user=login,
                 secret=credential.secret,
                 store_url=self._store if login in ("control", "api") else "",
-                api_address=f"{LISTEN}:{self._api_port}" if login == USER else "",
+                api_address=self._address if login == USER else "",
                 data_folder=str(self._data),
             )
             path = role_context(self._data, login)
@@ -240,19 +225,14 @@ class _Supervisor:
         return server.url
 
     def _kubeconfig(self) -> None:
-        """Afterwards `kubectl` can log in as the user of `context.toml`."""
-        from adapters import certificates
-        from gateway.kube import kubeconfig
-
-        files = certificates.prepare(self._data / "tls", kubeconfig.hosts(LISTEN))
-        context = load_context(str(self._data / "context.toml"), {})
-        kubeconfig.write(
-            self._data / KUBECONFIG,
-            server=f"https://{LISTEN}:{self._api_port}",
-            authority=files.authority.read_bytes(),
-            user=context.user,
-            secret=context.secret,
-        )
+        """Afterwards `kubectl` can log in as the user of `context.toml`, which says
+        where the API is."""
+        path = self._data / "context.toml"
+        context = load_context(str(path), {})
+        found = msgspec.structs.replace(context, api_address=self._address)
+        if found != context:  # `setup` cannot know the port
+            write_context(path, found)
+        setups.write_kubeconfig(self._data / KUBECONFIG, found, self._data / TLS)
 
     def _make_children(self) -> None:
         options = self._options
@@ -263,14 +243,21 @@ class _Supervisor:
             *("--store", self._store),
             *("--node-monitor-grace-period", str(times.node_monitor_grace)),
             *("--default-toleration-seconds", str(times.toleration)),
+            *("--autoscale-interval", str(times.autoscale)),
             *("--checkpoint-every", str(options.checkpoints.every)),
             *(f"--witness={path.absolute()}" for path in options.checkpoints.witnesses),
+            *self._metrics("control"),
         )
         self._child(
             "api",
             *("api", "--context", self._context("api"), "--store", self._store),
             *("--listen", LISTEN, "--api-port", str(self._api_port)),
+            *("--api-socket", str(self._api_socket.fileno())),
+            *self._metrics("api"),
+            sockets=(self._api_socket.fileno(),),
         )
+        if options.monitor:
+            self._child("monitor", *self._monitor())
         if options.runtime == "hollow":
             if options.nodes:
                 login = nats_wire.node_login("hollow-0")
@@ -295,18 +282,39 @@ class _Supervisor:
         options = self._options
         found = ["--data", str(self._data / "pods" / name)]
         found += ["--heartbeat", str(options.times.heartbeat)]
-        if options.keep_pods:
-            found.append("--keep-pods")
+        found += ["--usage-interval", str(options.times.usage)]
+        found.append("--keep-pods" if options.keep_pods else "--end-pods")
         if options.images is not None:
             found += ["--images", str(options.images)]
-        return found
+        if options.containers.engine:
+            found += ["--engine", options.containers.engine]
+        if options.containers.allow_privileged:
+            found.append("--allow-privileged")
+        for path in options.containers.host_paths:
+            found += ["--allow-host-path", str(path.absolute())]
+        return found + self._metrics(name)
+
+    def _metrics(self, name: str) -> list[str]:
+        """Where a process serves its metrics, if it is to."""
+        if not self._options.metrics:
+            return []
+        port = str(self._ports.take(name))
+        return ["--metrics-listen", LISTEN, "--metrics-port", port]
+
+    def _monitor(self) -> list[str]:
+        found = ["monitor", "--context", self._context("monitor")]
+        if self._options.prometheus:
+            found += ["--prometheus", self._options.prometheus]
+        if self._options.monitor_config is not None:
+            found += ["--config", str(self._options.monitor_config.absolute())]
+        return found + self._metrics("monitor")
 
     def _context(self, login: str) -> str:
         return str(role_context(self._data, login))
 
-    def _child(self, name: str, *arguments: str) -> None:
+    def _child(self, name: str, *arguments: str, sockets: Sequence[int] = ()) -> None:
         command = [*_console_script(), *arguments]
-        self._children.append(_Child(name, command, self._data))
+        self._children.append(_Child(name, command, self._data, sockets))
 
     # --- running --------------------------------------------------------------------
 
@@ -407,10 +415,17 @@ class _Supervisor:
         default = Path.cwd() / ".rollbook" / "context.toml"
         flag = "" if context == default else f" --context {context}"
         click.echo(f"ready: nats {url}, store {self._store}, {described}")
+        if self._why:
+            click.echo(f"  runtime  {self._options.runtime}: {self._why}")
         click.echo(f"  context  {context}")
         click.echo(f"  kubectl  KUBECONFIG={self._data / KUBECONFIG}")
         click.echo(f"  logs     {self._data / 'logs'}")
         click.echo(f"  signed   {self._data / 'checkpoints'}: rollbook verify")
+        if self._options.metrics:
+            ports = self._ports.by_process.items()
+            told = ", ".join(f"{name} {LISTEN}:{port}" for name, port in ports)
+            click.echo(f"  metrics  {told}")
+            click.echo(f"           prometheus --config.file={self._data / FILE}")
         click.echo("  try      " + f"rollbook{flag} apply -f examples/nginx.yaml")
         click.echo("           " + f"rollbook{flag} get deployments")
         click.echo("  stop     Ctrl-C")
@@ -421,7 +436,7 @@ async def _start_together(children: list[_Child]) -> None:
     await asyncio.gather(*(child.start() for child in children))
 
 
-_CORE: Final = frozenset({"control", "api"})
+_CORE: Final = frozenset({"control", "api", "monitor"})
 
 
 def _console_script() -> list[str]:

@@ -35,6 +35,7 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int
     room: int
     heartbeat: float
+    usage: float = 0.0
 
 
 def node_names(name: str, nodes: int) -> list[str]:
@@ -65,6 +66,7 @@ async def _run(settings: HostSettings) -> None:
             cpu=str(settings.room), memory=f"{settings.room}Gi", pods=str(settings.room)
         ),
         heartbeat=settings.heartbeat,
+        usage_interval=settings.usage,
         keep_pods=True,  # nothing of a hollow pod is left behind
     )
     kubelet = kubelets.Kubelet(told)

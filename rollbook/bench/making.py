@@ -13,7 +13,8 @@ from typing import Final
 import msgspec
 
 from adapters import eventlog
-from domain import catalogue, protocol, seals, times
+from domain import protocol, seals, times
+from workers import committing
 from workers.decisions import Target
 from workers.intake import CommandInput, Founding, Input, ReportInput, SyncInput
 from workers.outbox import Step
@@ -154,17 +155,7 @@ class _Writer:
         return found
 
     def _append(self, done: Step) -> None:
-        rows = [
-            eventlog.Row(
-                each.position,
-                each.stream,
-                each.version,
-                each.event.TOPIC,
-                catalogue.encode(each),
-            )
-            for each in done.events
-        ]
-        tracking = [eventlog.Tracking(*item) for item in done.tracking.items()]
+        rows, tracking = committing.rows_of(done)
         sealed = [seals.seal(self._digest, rows)] if rows else []
         self._log.append(rows, tracking, sealed)
         for seal in sealed:

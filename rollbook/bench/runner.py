@@ -20,6 +20,7 @@ import msgspec
 
 from domain import errors
 from rollbook.bench import (
+    autoscaling,
     endurance,
     flames,
     kube,
@@ -82,6 +83,10 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "idle": Scenario(
         "10,000 nodes with heartbeats, nothing to do", endurance.idle, (0,),
         nodes=10_000,
+    ),
+    "autoscale": Scenario(
+        "usage of 10,000 pods, and 1,000 autoscalers that look at it",
+        autoscaling.autoscale, (10_000,),
     ),
     "restart": Scenario(
         "control and api start on the log that is there", endurance.restart, (50_000,)
@@ -191,6 +196,8 @@ def _shape(options: Options, name: str, pods: int) -> Shape:
     shape = Shape(nodes=nodes, room=scenario.room, store=options.store)
     if name == "api":
         shape = msgspec.structs.replace(shape, kube=True)
+    if name == "autoscale":
+        shape = msgspec.structs.replace(shape, usage=autoscaling.USAGE_SECONDS)
     if name == "node-loss":
         shape = msgspec.structs.replace(shape, **_LOSS)
     return shape

@@ -63,6 +63,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     store: str = ""
     """Empty is SQLite in the folder."""
     heartbeat: float = 10.0
+    usage: float = 0.0
+    """How often kubelets sample what pods use; 0 is never."""
     grace: float = 50.0
     toleration: int = 300
     apart: int = 0
@@ -325,6 +327,7 @@ class System:
                 nodes=count,
                 room=shape.room,
                 heartbeat=shape.heartbeat,
+                usage=shape.usage,
             )
             file = self.folder / f"{name}.json"
             private_files.write(file, msgspec.json.encode(settings))

@@ -125,6 +125,7 @@ def bench(
       node-loss          the nodes of 1,000 pods die at once
       million            1,000 Deployments of 1,000 pods on 5,000 nodes
       idle               10,000 nodes with heartbeats
+      autoscale          usage of 10,000 pods, and 1,000 autoscalers
       restart            control and api start on a log that is there
       kill               control is killed in the middle of a create
       replay past verify a log of a million events: folded, asked of the past, examined

@@ -9,7 +9,7 @@ import click
 from domain import errors
 from domain.names import suffix
 from rollbook.client import Cluster, Object
-from rollbook.commands import common, flags, options
+from rollbook.commands import common, create_plain, flags, options
 from rollbook.commands.apply import located
 from rollbook.failures import Failure
 from rollbook.references import DEPLOYMENT, at
@@ -25,12 +25,14 @@ _TAG: Final = re.compile(r"(:[^:/@]*)?(@.*)?$")
 def create(
     ctx: click.Context, files: tuple[str, ...], recursive: bool, change: common.Change
 ) -> None:
-    """Create objects from files, or a Deployment from its image.
+    """Create objects from files, or one object from the words that describe it.
 
     \b
     Examples:
       rollbook create -f nginx-deployment.yaml
       rollbook create deployment web --image=nginx:1.9.1 --replicas=3
+      rollbook create configmap web --from-literal=color=blue
+      rollbook create namespace shop
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -150,3 +152,10 @@ def container_name(image: str) -> str:
 
 
 create.add_command(deployment, "deploy")
+create.add_command(create_plain.namespace)
+create.add_command(create_plain.namespace, "ns")
+create.add_command(create_plain.serviceaccount)
+create.add_command(create_plain.serviceaccount, "sa")
+create.add_command(create_plain.configmap)
+create.add_command(create_plain.configmap, "cm")
+create.add_command(create_plain.secret)

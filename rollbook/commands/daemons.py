@@ -12,8 +12,10 @@ from rollbook.failures import Failure
 from rollbook.options import (
     ApiOptions,
     Checkpoints,
+    Containers,
     ControlOptions,
     KubeletOptions,
+    Metrics,
     Runtime,
     SetupOptions,
     Times,
@@ -33,9 +35,9 @@ _STORE: Final = click.option(
     help="The event store: sqlite:FILE or postgresql://…",
 )  # fmt: skip
 _RUNTIME: Final = click.option(
-    "--runtime", type=click.Choice(["process", "container", "hollow"]),
-    envvar=settings.RUNTIME, default="process", show_default=True,
-    help="What runs containers.",
+    "--runtime", type=click.Choice(["auto", "process", "container", "hollow"]),
+    envvar=settings.RUNTIME, default="auto", show_default=True,
+    help="What runs containers; auto: an engine if one answers, else processes.",
 )  # fmt: skip
 _API_SECONDS: Final = click.FloatRange(0, min_open=True)
 _API_PORT: Final = click.option(
@@ -48,11 +50,30 @@ _API_PORT_ALONE: Final = click.option(
 )  # fmt: skip
 _KEEP_PODS: Final = click.option(
     "--keep-pods", is_flag=True, envvar=settings.KEEP_PODS,
-    help="Pods run on when their kubelet stops.",
+    help="Pods run on when everything else stops.",
+)  # fmt: skip
+_KEEP_PODS_ALONE: Final = click.option(
+    "--keep-pods/--end-pods", default=True, show_default=True,
+    envvar=settings.KEEP_PODS,
+    help="Pods run on when the kubelet stops, and the next one goes on with them.",
 )  # fmt: skip
 _IMAGES: Final = click.option(
     "--images", type=_PATH, envvar=settings.IMAGES, default=None, metavar="DIR",
     help="The image catalogue; the one that comes along otherwise.",
+)  # fmt: skip
+_ENGINE: Final = click.option(
+    "--engine", envvar=settings.ENGINE, default="", metavar="URL",
+    help="Where Docker or Podman listens, as unix:///run/podman/podman.sock; it is "
+    "looked for otherwise.",
+)  # fmt: skip
+_PRIVILEGED: Final = click.option(
+    "--allow-privileged", is_flag=True, envvar=settings.ALLOW_PRIVILEGED,
+    help="Containers may have power over this machine.",
+)  # fmt: skip
+_HOST_PATH: Final = click.option(
+    "--allow-host-path", "host_paths", type=_PATH, multiple=True,
+    envvar=settings.ALLOW_HOST_PATH, metavar="DIR",
+    help="A hostPath may name this folder and what is below; give it several times.",
 )  # fmt: skip
 
 
@@ -66,6 +87,16 @@ _HEARTBEAT: Final = click.option(
     "--heartbeat", type=_SECONDS, envvar=settings.HEARTBEAT,
     default=Times().heartbeat, show_default=True,
     help="Seconds between a kubelet's reports when it has nothing to say.",
+)  # fmt: skip
+_USAGE: Final = click.option(
+    "--usage-interval", "usage", type=click.FloatRange(0), envvar=settings.USAGE,
+    default=Times().usage, show_default=True,
+    help="Seconds between two samples of what pods use; 0: none.",
+)  # fmt: skip
+_AUTOSCALE: Final = click.option(
+    "--autoscale-interval", "autoscale", type=_SECONDS, envvar=settings.AUTOSCALE,
+    default=Times().autoscale, show_default=True,
+    help="Seconds between two looks at an autoscaler.",
 )  # fmt: skip
 _GRACE: Final = click.option(
     "--node-monitor-grace-period", "node_monitor_grace", type=_SECONDS,
@@ -85,6 +116,21 @@ _EVERY: Final = click.option(
 _WITNESS: Final = click.option(
     "--witness", "witnesses", type=_PATH, multiple=True, envvar=settings.WITNESS,
     metavar="FILE", help="Append each checkpoint here too: another disk, for example.",
+)  # fmt: skip
+
+
+METRICS_PORT: Final = click.option(
+    "--metrics-port", type=click.IntRange(0, 65535), envvar=settings.METRICS_PORT,
+    default=0, metavar="PORT",
+    help="Serve /metrics, /livez and /readyz on this port; otherwise they are not.",
+)  # fmt: skip
+METRICS_LISTEN: Final = click.option(
+    "--metrics-listen", envvar=settings.METRICS_LISTEN, default="127.0.0.1",
+    show_default=True, metavar="ADDRESS", help="Where metrics are served.",
+)  # fmt: skip
+PROMETHEUS: Final = click.option(
+    "--prometheus", envvar=settings.PROMETHEUS, default="", metavar="URL",
+    help="The Prometheus that the monitor asks.",
 )  # fmt: skip
 
 
@@ -117,15 +163,33 @@ _WITNESS: Final = click.option(
 @_API_PORT
 @_KEEP_PODS
 @_IMAGES
+@_ENGINE
+@_PRIVILEGED
+@_HOST_PATH
 @click.option(
     "--restart/--no-restart", default=True, show_default=True,
     help="Start processes again that end by themselves.",
 )  # fmt: skip
 @_HEARTBEAT
+@_USAGE
+@_AUTOSCALE
 @_GRACE
 @_TOLERATION
 @_EVERY
 @_WITNESS
+@click.option(
+    "--metrics", is_flag=True, envvar=settings.METRICS,
+    help="Every process serves metrics; DATA/prometheus.yml says where.",
+)  # fmt: skip
+@click.option(
+    "--monitor", is_flag=True, envvar=settings.MONITOR,
+    help="Start a monitor too: it measures for autoscalers and analyses.",
+)  # fmt: skip
+@click.option(
+    "--monitor-config", type=_PATH, envvar=settings.MONITOR_CONFIG, default=None,
+    metavar="FILE", help="What the monitor measures, as `rollbook monitor --config`.",
+)  # fmt: skip
+@PROMETHEUS
 @shared.everywhere
 @click.pass_context
 def up(
@@ -139,12 +203,21 @@ def up(
     api_port: int | None,
     keep_pods: bool,
     images: Path | None,
+    engine: str,
+    allow_privileged: bool,
+    host_paths: tuple[Path, ...],
     restart: bool,
     heartbeat: float,
+    usage: float,
+    autoscale: float,
     node_monitor_grace: float,
     toleration: int,
     checkpoint_every: float,
     witnesses: tuple[Path, ...],
+    metrics: bool,
+    monitor: bool,
+    monitor_config: Path | None,
+    prometheus: str,
 ) -> None:
     """Run the whole system here, in the foreground; Ctrl-C stops it.
 
@@ -163,8 +236,12 @@ def up(
             data=data, nodes=nodes, runtime=runtime, nats=nats, store=store,
             nats_port=nats_port, api_port=api_port, keep_pods=keep_pods,
             images=images, restart=restart, debug=shared.debug(ctx),
+            containers=_containers(engine, allow_privileged, host_paths),
+            metrics=metrics, monitor=monitor or bool(prometheus or monitor_config),
+            prometheus=prometheus, monitor_config=monitor_config,
             times=Times(
                 heartbeat=heartbeat, node_monitor_grace=node_monitor_grace,
+                usage=usage, autoscale=autoscale,
                 toleration=toleration,
             ),
             checkpoints=Checkpoints(every=checkpoint_every, witnesses=witnesses),
@@ -174,19 +251,25 @@ def up(
 
 @click.command(cls=flags.Command)
 @_STORE
+@_AUTOSCALE
 @_GRACE
 @_TOLERATION
 @_EVERY
 @_WITNESS
+@METRICS_PORT
+@METRICS_LISTEN
 @shared.everywhere
 @click.pass_context
 def control(
     ctx: click.Context,
     store: str,
+    autoscale: float,
     node_monitor_grace: float,
     toleration: int,
     checkpoint_every: float,
     witnesses: tuple[Path, ...],
+    metrics_port: int,
+    metrics_listen: str,
 ) -> None:
     """Run the one writer: it decides commands and reconciles.
 
@@ -201,8 +284,12 @@ def control(
     processes.run_control(
         ControlOptions(
             context=shared.context_file(ctx), store=store, debug=shared.debug(ctx),
-            times=Times(node_monitor_grace=node_monitor_grace, toleration=toleration),
+            times=Times(
+                node_monitor_grace=node_monitor_grace, toleration=toleration,
+                autoscale=autoscale,
+            ),
             checkpoints=Checkpoints(every=checkpoint_every, witnesses=witnesses),
+            metrics=Metrics(listen=metrics_listen, port=metrics_port),
         )
     )  # fmt: skip
 
@@ -211,9 +298,23 @@ def control(
 @_STORE
 @_LISTEN
 @_API_PORT_ALONE
+@click.option(
+    "--api-socket", type=int, default=-1, hidden=True,
+    help="A descriptor that listens there: whoever starts the process keeps the port.",
+)  # fmt: skip
+@METRICS_PORT
+@METRICS_LISTEN
 @shared.everywhere
 @click.pass_context
-def api(ctx: click.Context, store: str, listen: str, api_port: int | None) -> None:
+def api(
+    ctx: click.Context,
+    store: str,
+    listen: str,
+    api_port: int | None,
+    api_socket: int,
+    metrics_port: int,
+    metrics_listen: str,
+) -> None:
     """Run the readers' side: questions over NATS, and the Kubernetes API.
 
     As many of them as wanted may run.
@@ -228,7 +329,8 @@ def api(ctx: click.Context, store: str, listen: str, api_port: int | None) -> No
     processes.run_api(
         ApiOptions(
             context=shared.context_file(ctx), store=store, listen=listen,
-            api_port=api_port, debug=shared.debug(ctx),
+            api_port=api_port, api_socket=api_socket, debug=shared.debug(ctx),
+            metrics=Metrics(listen=metrics_listen, port=metrics_port),
         )
     )  # fmt: skip
 
@@ -250,8 +352,11 @@ def api(ctx: click.Context, store: str, listen: str, api_port: int | None) -> No
     metavar="DIR",
     help="Where pods' files and output lie; beside the context otherwise.",
 )
-@_KEEP_PODS
+@_KEEP_PODS_ALONE
 @_IMAGES
+@_ENGINE
+@_PRIVILEGED
+@_HOST_PATH
 @click.option(
     "--hollow-nodes",
     type=click.IntRange(0),
@@ -261,6 +366,9 @@ def api(ctx: click.Context, store: str, listen: str, api_port: int | None) -> No
     help="Play N nodes whose names begin with NAME; runs nothing.",
 )
 @_HEARTBEAT
+@_USAGE
+@METRICS_PORT
+@METRICS_LISTEN
 @shared.everywhere
 @click.pass_context
 def kubelet(
@@ -270,8 +378,14 @@ def kubelet(
     data: Path | None,
     keep_pods: bool,
     images: Path | None,
+    engine: str,
+    allow_privileged: bool,
+    host_paths: tuple[Path, ...],
     hollow_nodes: int,
     heartbeat: float,
+    usage: float,
+    metrics_port: int,
+    metrics_listen: str,
 ) -> None:
     """Run a node's agent: it runs pods, and reports what it sees.
 
@@ -287,7 +401,9 @@ def kubelet(
             node=node, context=shared.context_file(ctx),
             runtime="hollow" if hollow_nodes else runtime, data=data,
             keep_pods=keep_pods, images=images, hollow_nodes=hollow_nodes,
-            heartbeat=heartbeat, debug=shared.debug(ctx),
+            containers=_containers(engine, allow_privileged, host_paths),
+            heartbeat=heartbeat, usage=usage, debug=shared.debug(ctx),
+            metrics=Metrics(listen=metrics_listen, port=metrics_port),
         )
     )  # fmt: skip
 
@@ -302,6 +418,10 @@ def kubelet(
     help="Where the others will reach the broker.",
 )
 @_LISTEN
+@click.option(
+    "--api-address", envvar=settings.API_ADDRESS, default="", metavar="HOST:PORT",
+    help="Where clients will find the Kubernetes API: each person gets a kubeconfig.",
+)  # fmt: skip
 @click.option("--nodes", default="", metavar="A,B", help="The nodes' names.")
 @click.option(
     "--user",
@@ -319,6 +439,7 @@ def setup(
     data: Path,
     nats_url: str,
     listen: str,
+    api_address: str,
     nodes: str,
     users: tuple[str, ...],
 ) -> None:
@@ -329,15 +450,24 @@ def setup(
     \b
     Examples:
       rollbook setup --data data --nats-url nats://nats:4222 --nodes worker-1,worker-2
+      rollbook setup --data data --nats-url nats://nats:4222 --api-address api:6443
     """
-    from rollbook import up as system
+    from rollbook import setups
 
     names = tuple(name.strip() for name in nodes.split(",") if name.strip())
     if len(set(names)) < len(names):
         raise Failure(f"error: --nodes names a node twice: {nodes}")
-    system.setup(
+    setups.setup(
         SetupOptions(
             data=data, nats_url=nats_url, listen=listen, nodes=names, users=users,
-            debug=shared.debug(ctx),
+            api_address=api_address, debug=shared.debug(ctx),
         )
     )  # fmt: skip
+
+
+def _containers(
+    engine: str, allow_privileged: bool, host_paths: tuple[Path, ...]
+) -> Containers:
+    return Containers(
+        engine=engine, allow_privileged=allow_privileged, host_paths=host_paths
+    )

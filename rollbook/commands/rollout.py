@@ -1,6 +1,7 @@
 """`rollout status | history | tag | undo | …` (spec 6.3-6.5, 6.8); tags are ours."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,7 +11,7 @@ from click.core import ParameterSource
 from domain import errors, queries
 from rollbook import durations, failures, printing, revisions, rollouts
 from rollbook.client import Cluster
-from rollbook.commands import common, flags, options
+from rollbook.commands import common, flags, options, rollout_steps
 from rollbook.failures import Failure
 from rollbook.references import DEPLOYMENT, Reference
 
@@ -80,7 +81,8 @@ def status(
             _only_deployments(reference, "status viewer")
             if not watch:
                 found = await cluster.get(reference, at=at)
-                printing.say(rollouts.stage(found, revision=revision).text)
+                now = time.time() if at is None else None
+                printing.say(rollouts.stage(found, revision=revision, now=now).text)
                 return
             stages = cluster.rollout(reference, revision=revision)
             try:
@@ -447,6 +449,10 @@ _simple(
     "Replace all pods by new ones, as a rolling update.",
     "rollbook rollout restart deployment/nginx",
 )  # fmt: skip
+
+
+for _verb in rollout_steps.VERBS:
+    rollout.add_command(_verb)
 
 
 def _refused(reference: Reference, error: errors.Rejected) -> Exception:

@@ -25,8 +25,8 @@ from projections import digests, snapshots
 from rollbook import archiving, exporting
 from rollbook.cli import main
 from rollbook.failures import Failure
-from tests.support.cluster import SimCluster, manifest, rows_of
-from workers import loading, sealing
+from tests.support.cluster import SimCluster, manifest
+from workers import committing, loading, sealing
 from workers.state import Settings, State
 
 
@@ -40,7 +40,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with contextlib.closing(eventstore.open_log(url_in(folder))) as log:
         sealer = sealing.Sealer(log)
         for step in sim.steps:
-            rows, tracking = rows_of(step)
+            rows, tracking = committing.rows_of(step)
             made = sealer.seals_for(rows)
             log.append(rows, tracking, made)
             sealer.committed(made)

@@ -69,6 +69,8 @@ VERBS: tuple[tuple[Act, str, str], ...] = (
     (lambda c: c.restart("deploy/a"), "deployment", "restart"),
     (lambda c: c.undo("deploy/a", to_revision=2), "deployment", "undo"),
     (lambda c: c.undo("deploy/a", to="b"), "deployment", "undo"),
+    (lambda c: c.promote("deploy/a", full=True), "deployment", "promote"),
+    (lambda c: c.abort("deploy/a"), "deployment", "abort"),
     (lambda c: c.tag("deploy/a", "b"), "deployment", "tag"),
     (lambda c: c.untag("deploy/a", "b"), "deployment", "tag"),
     (lambda c: c.delete("deploy/a", propagation="orphan"), "deployment", "delete"),
@@ -120,7 +122,8 @@ async def test_every_verb_has_a_method_whose_body_is_its_struct(
 
     sent = {(subject.kind, subject.verb) for subject, _ in service.commands}
     missing = command.VERBS.keys() - sent
-    assert {verb for _, verb in missing} <= {"label", "annotate"}  # of other kinds
+    of_other_kinds, of_sessions = {"label", "annotate"}, {"exec", "attach"}
+    assert {verb for _, verb in missing} <= of_other_kinds | of_sessions
 
 
 async def test_a_generated_name_is_made_once_and_by_the_client(

@@ -16,14 +16,17 @@ from rollbook.options import KubeletOptions, SetupOptions, Times, UpOptions
 
 
 def commands(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
-    """Every verb with what is below it."""
+    """Every verb with what is below it; of several names (`cm`) its own."""
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
-        yield f"{path} {name}".strip(), command
+        if command.name != name:
+            continue
+        whole = f"{path} {name}".strip()
+        yield whole, command
         if isinstance(command, click.Group):
-            yield from commands(command, name)
+            yield from commands(command, whole)
 
 
 @pytest.mark.parametrize(("path", "command"), list(commands(cli.main)))
@@ -114,7 +117,8 @@ def started(
     """The options with which a process would have been started."""
     seen: list[object] = []
     for name, functions in (
-        ("up", ("run", "setup")),
+        ("up", ("run",)),
+        ("setups", ("setup",)),
         ("processes", ("run_control", "run_api", "run_kubelet")),
     ):
         module = types.ModuleType(f"rollbook.{name}")

@@ -18,9 +18,9 @@ from adapters.context import Context, write_context
 from domain import seals
 from rollbook.cli import main
 from tests.support import nats
-from tests.support.cluster import SimCluster, manifest, rows_of
+from tests.support.cluster import SimCluster, manifest
 from tests.support.system import running
-from workers import notary, sealing
+from workers import committing, notary, sealing
 
 CHECKS = (
     *("store", "positions", "versions", "seals", "checkpoints", "causes", "times"),
@@ -39,7 +39,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sealer = sealing.Sealer(log)
     signer = notary.Notary(log, notary.Settings(folder=folder))
     for step in sim.steps:
-        rows, tracking = rows_of(step)
+        rows, tracking = committing.rows_of(step)
         made = sealer.seals_for(rows)
         log.append(rows, tracking, made)
         sealer.committed(made)

@@ -23,8 +23,8 @@ from gateway import logreading
 from rollbook import screen_replay
 from tests.cli.service import Reply, Service
 from tests.gateway.support import report, service_of
-from tests.support.cluster import SimCluster, manifest, rows_of
-from workers import notary, sealing
+from tests.support.cluster import SimCluster, manifest
+from workers import committing, notary, sealing
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -101,7 +101,7 @@ def signed(sim: SimCluster, service: Service, folder: Path) -> Path:
     sealer = sealing.Sealer(log)
     signer = notary.Notary(log, notary.Settings(folder=folder))
     for step in sim.steps:
-        rows, tracking = rows_of(step)
+        rows, tracking = committing.rows_of(step)
         made = sealer.seals_for(rows)
         log.append(rows, tracking, made)
         sealer.committed(made)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support import stores
 from tests.support.composed import SERVICES, composed
+from tests.support.kubeapi import Api
 
 
 @pytest.mark.e2e
@@ -19,11 +20,14 @@ from tests.support.composed import SERVICES, composed
 def test_what_the_compose_file_starts_rolls_out_a_deployment(
     tmp_path: Path, store: str
 ) -> None:
-    """Every health check passes, pods run on both nodes, and TERM ends it all."""
+    """Every health check passes, pods run on both nodes, the kubeconfig leads to the
+    Kubernetes API, and TERM ends it all."""
     with composed(tmp_path / "c", store) as system:
         system.cli("create", "deployment", "web", "--image=nginx:1.9.1", "--replicas=4")
         system.cli("rollout", "status", "deployment/web", "--timeout=60s")
         pods = json.loads(system.cli("get", "pods", "-o", "json"))["items"]
+        kube = Api(system.folder / "volumes" / "admin" / "kubeconfig")
+        seen = kube.ask("GET", "/apis/apps/v1/namespaces/default/deployments/web")
         overview = system.cli(*SERVICES["cli"]["command"])
         family = [
             child
@@ -32,6 +36,7 @@ def test_what_the_compose_file_starts_rolls_out_a_deployment(
         ]
         statuses = system.stop()
 
+    assert (seen.code, kube.host) == (200, "localhost")
     assert {pod["spec"]["nodeName"] for pod in pods} == {"worker-1", "worker-2"}
     assert "failing" not in overview
     # What a broker's status is after TERM is its own affair.

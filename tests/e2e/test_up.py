@@ -1,8 +1,11 @@
 """`rollbook up`: ready, used, stopped; and what an idle cluster writes."""
 
+import functools
 import json
 import signal
 import time
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -10,9 +13,11 @@ import pytest
 
 from domain.node import ReportsCounted
 from tests.support import stores
+from tests.support.kubeapi import Api, configmap
 from tests.support.system import System, eventually, running
 
 IDLE_SECONDS = 60.0
+CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
 
 
 @pytest.mark.e2e
@@ -74,6 +79,47 @@ def test_two_clusters_run_side_by_side(tmp_path: Path) -> None:
 
         assert "web" in first.cli("get", "deployments")
         assert "No resources found" in second.cli("get", "deployments", ok=False)
+
+
+@pytest.mark.e2e
+def test_clusters_that_start_at_once_have_a_port_each(tmp_path: Path) -> None:
+    """Nobody names a port, and three look for one in the same moment: each kubeconfig
+    leads to its own cluster, also after the api has been started again."""
+    systems = [System(tmp_path / str(number), "--nodes", "0") for number in range(3)]
+    try:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(System.start, systems))
+        for each in systems:
+            path = each.folder / "kubeconfig"
+            process = psutil.Process(each.pid("api"))
+            process.kill()
+            process.wait(60)
+            # Nobody is refused meanwhile: a connection waits for the next api.
+            eventually(functools.partial(creates, each), "the next api")
+            assert context_of(each)["api_address"] in path.read_text()
+        for each in systems:
+            assert names_of(each) == {"kube-root-ca.crt", each.folder.name}
+    finally:
+        for each in systems:
+            each.stop()
+
+
+def creates(system: System) -> bool:
+    """A ConfigMap of the name of its folder could be created."""
+    body = configmap(system.folder.name)
+    found = Api(system.folder / "kubeconfig").ask("POST", CONFIGMAPS, body)
+    return found.code == 201
+
+
+def context_of(system: System) -> dict[str, str]:
+    """The context of its user."""
+    return tomllib.loads((system.folder / "context.toml").read_text())
+
+
+def names_of(system: System) -> set[str]:
+    """The ConfigMaps of its namespace `default`."""
+    found = Api(system.folder / "kubeconfig").ask("GET", CONFIGMAPS)
+    return {each["metadata"]["name"] for each in found.document["items"]}
 
 
 @pytest.mark.e2e
