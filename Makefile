@@ -36,8 +36,8 @@ up: install ## run the whole system here, in the foreground; Ctrl-C stops it
 	@$(BIN)/rollbook up
 
 .PHONY: demo
-demo: install ## the story of a Deployment from create to rollback, by itself
-	@$(BIN)/python examples/demo.py
+demo: install ## the story of a Deployment, by itself; RUNTIME=container on an engine
+	@$(BIN)/python examples/demo.py --runtime $(or $(RUNTIME),process)
 
 .PHONY: test
 test: install-dev ## run the tests; make test ARGS="tests/domain -k rollout" runs some

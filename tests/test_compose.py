@@ -104,6 +104,7 @@ def version(image: str) -> tuple[int, ...]:
 def test_the_file_has_the_whole_system() -> None:
     """The services are those of ARCHITECTURE.md, and no obsolete `version` is given."""
     assert set(COMPOSE) - {key for key in COMPOSE if key.startswith("x-")} == {
+        "configs",
         "name",
         "services",
         "volumes",
@@ -141,6 +142,14 @@ def test_each_lasting_service_says_that_it_is_well(name: str) -> None:
     """A service that stays has a health check and comes back after a failure."""
     assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
     assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+def test_only_this_machine_reaches_what_is_published() -> None:
+    """A port without an address would be open to every network of the host."""
+    published = [each for it in SERVICES.values() for each in it.get("ports", [])]
+
+    assert published
+    assert all(each.startswith("127.0.0.1:") for each in published)
 
 
 def test_every_volume_is_used() -> None:

@@ -182,7 +182,7 @@ def subject_functions() -> list[str]:
         if name == "query_subject":
             found += [make(verb) for verb in wire.questions()]
         elif name == "node_subject":
-            found.append(make("{node}", "logs"))
+            found += [make("{node}", what) for what in ("logs", "grant")]
         else:
             found.append(make(*(f"{{{each}}}" for each in parameters)))
     return found

@@ -55,6 +55,7 @@ ENTRY_POINTS = (
     r"tests/properties/mutants\.py",  # make mutants
     r"docs/generate\.py",  # make docs
     r"examples/\w+\.py",  # for a person to read and run
+    r"tests/monitoring/webapp\.py",  # the process runtime, in an image of a test
     r"kubelet/images/\w+\.py",  # the process runtime, as the programs of images
 )
 

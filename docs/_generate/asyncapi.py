@@ -27,6 +27,7 @@ NATS. Operations are named after the role that performs them. What the fields me
 may do what, and command lines for each subject are in docs/nats.md.
 """
 _PARAMETERS: Final[dict[str, str]] = {
+    "metric": "the name of a metric, one token",
     "user": "the user who asks; the broker lets nobody else publish it",
     "namespace": "the namespace of the object, `_` for one that has none",
     "kind": "the kind of the object, for example `deployment`",
@@ -34,6 +35,7 @@ _PARAMETERS: Final[dict[str, str]] = {
     "verb": "what shall be done",
     "event": "the name of the event, for example `PodScheduled`",
     "node": "the name of the node",
+    "session": "the id of the session, from the grant",
 }
 
 

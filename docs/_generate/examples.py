@@ -67,7 +67,10 @@ _NODE: Final[JSON] = {
 }
 
 # A whole struct where its parts alone would make a poor one.
+_USED: Final = ["nginx", 250_000_000, 67_108_864]
 SPECIMENS: Final[JSON] = {
+    "ContainerUsage": _USED,
+    "PodUsage": ["default", "nginx-5d4f-x7k2p", UID, [_USED]],
     "PodTemplateSpec": _TEMPLATE,
     "LabelSelector": {"matchLabels": _LABELS},
     "DeploymentStrategy": {
@@ -106,6 +109,17 @@ VALUES: Final[JSON] = {
         "Invalid value: -1: must be greater than or equal to 0",
         "causes": [SPECIMENS["FieldError"]],
     },
+    "AutoscalerConditionsChanged.conditions": [
+        {
+            "type": "ScalingActive",
+            "status": "False",
+            "reason": "InvalidSelector",
+            "message": "the HPA target's scale is missing a selector",
+        }
+    ],
+    "AutoscalerRescaled.reason": "cpu resource utilization (percentage of request) "
+    "above target",
+    "AutoscalerRescaled.target": "deployment/default/nginx",
     "annotations": {"kubernetes.io/change-cause": "a newer server"},
     "answer": {"id": "0d9f1c4e-scale", "result": "accepted", "position": 42},
     "Assignment.confirmed": 17,
@@ -152,6 +166,7 @@ VALUES: Final[JSON] = {
     "GetQuery.namespace": "default",
     "GetQuery.selector": "app=nginx",
     "LogAnswer.last": 42,
+    "MetricMessage.value": "50",
     "SetResources.limits": {"memory": "256Mi"},
     "DescribeAnswer.text": "Name:                   nginx\nNamespace:  …",
     "events": [
@@ -277,6 +292,22 @@ VALUES: Final[JSON] = {
     "ClusterFounded.version": "0.1.0",
     "who": "admin",
     "why": "it is not wanted any more",
+    "AnalysisEnded.why": "error-rate 0.31 > 0.05 in 3 of 3 measurements",
+    "AnalysisEnded.verdict": "fail",
+    "MeasurementTaken.check": "error-rate",
+    "MeasurementTaken.value": 0.31,
+    "MeasurementTaken.bound": "> 0.05",
+    "RolloutStepReached.text": "pause 5m",
+    "RolloutStepReached.step": 2,
+    "RolloutStepReached.steps": 5,
+    "Measurement.check": "error-rate",
+    "Measurement.value": 0.31,
+    "Wanted.check": "error-rate",
+    "Wanted.source": {
+        "name": "error-rate",
+        "prometheus": "rate(http_errors[1m])",
+        "max": 0.05,
+    },
 }
 
 
@@ -294,6 +325,7 @@ def stream(kind: type[events.Event]) -> str:
     """The stream that the example of an event belongs to."""
     thing = kind.TOPIC.partition(".")[0]
     return {
+        "autoscaler": "horizontalpodautoscaler/default/nginx",
         "cluster": "cluster/rollbook",
         "command": "command/0d9f1c4e-scale",
         "node": "node/worker-1",
@@ -358,6 +390,7 @@ def _value(kind: structs.Kind, field: types.Field, wanted: object) -> object:
 
 # By the kind of the object, and by the event where it is another one.
 _ACTORS: Final[dict[str, str]] = {
+    "autoscaler": events.AUTOSCALER,
     "cluster": events.SYSTEM,
     "replicaset": events.DEPLOYMENT_CONTROLLER,
     "pod": events.REPLICASET_CONTROLLER,
@@ -366,6 +399,9 @@ _ACTORS: Final[dict[str, str]] = {
     "RolloutCompleted": events.DEPLOYMENT_CONTROLLER,
     "HashCollided": events.DEPLOYMENT_CONTROLLER,
     "RolloutStalled": events.TIMER,
+    "RolloutStepReached": events.TIMER,
+    "MeasurementTaken": events.MONITOR,
+    "AnalysisEnded": events.DEPLOYMENT_CONTROLLER,
     "ReplicaSetLabelled": events.user_actor("admin"),
     "ReplicaSetTemplateChanged": events.user_actor("admin"),
     "ReplicaSetDeletionRequested": events.user_actor("admin"),

@@ -104,8 +104,7 @@ def _event(kind: type[events.Event]) -> list[str]:
     ]
     facts = [f"- topic `{kind.TOPIC}`"]
     if moves:
-        thing = kind.TOPIC.partition(".")[0]
-        link = f"[stages](states.md#{markdown.anchor(thing)})"
+        link = f"[stages](states.md#{markdown.anchor(machines.home(kind))})"
         facts.append(f"- {link}: {', '.join(moves)}")
     for each in emitters.emitters()[kind.__name__]:
         words = f": {each.words}" if each.words else ""

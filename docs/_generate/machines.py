@@ -17,7 +17,8 @@ Table = dict[str, dict[type[events.Event], str]]
 # What a table cannot say: where the code decides between stages.
 NOTES: Final[dict[str, str]] = {
     "deployment": "One that is created with `paused: true` starts as `paused`.",
-    "object": "Only a namespace is ever `deleting`, until nothing is left in it.",
+    "object": "One that is `deleting` waits for its last finalizer; a namespace also "
+    "until nothing is left in it.",
 }
 
 
@@ -47,6 +48,16 @@ def machines() -> list[Machine]:
                 Machine(kind.TOPIC.partition(".")[0], sys.modules[name], table)
             )
     return found
+
+
+def home(kind: type[events.Event]) -> str:
+    """The kind of the machine in which an event that has stages moves something."""
+    return next(
+        machine.kind
+        for machine in machines()
+        for row in machine.table.values()
+        if kind in row
+    )
 
 
 def stages(kind: type[events.Event]) -> list[tuple[str, str]]:

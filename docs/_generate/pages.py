@@ -172,6 +172,7 @@ def _permissions() -> str:
     logins = {
         "control": nats_subjects.CONTROL,
         "api": nats_subjects.API,
+        "monitor": nats_subjects.MONITOR,
         "a node": nats_subjects.node_login("NODE"),
         "a user": "USER",
     }

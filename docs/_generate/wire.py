@@ -20,6 +20,7 @@ from kubelet import logs_service
 CONTROL: Final = "control"
 API: Final = "api"
 KUBELET: Final = "kubelet"
+MONITOR: Final = "monitor"
 USER: Final = "user"
 
 
@@ -116,9 +117,15 @@ def channels() -> tuple[Channel, ...]:
         _CHECKPOINT_REQUEST,
         *(_query(verb, *kinds) for verb, kinds in questions().items()),
         _SYNC,
+        _VALUES,
         _REPORT,
+        _MEASUREMENT,
+        _METRIC,
+        _LIVE,
         _ASSIGN,
         _LOGS,
+        _GRANT,
+        _SESSION,
     )
 
 
@@ -293,6 +300,15 @@ _SYNC: Final = Channel(
     carries=(protocol.SyncRequest,),
     answers=(protocol.SyncReply,),
 )
+_VALUES: Final = Channel(
+    key="values",
+    title="Values",
+    subject=nats_subjects.values_subject("{node}"),
+    publisher=KUBELET,
+    subscribers=(CONTROL,),
+    carries=(protocol.ValuesRequest,),
+    answers=(protocol.ValuesReply,),
+)
 _REPORT: Final = Channel(
     key="report",
     title="Reports",
@@ -300,6 +316,30 @@ _REPORT: Final = Channel(
     publisher=KUBELET,
     subscribers=(CONTROL,),
     carries=(protocol.Report,),
+)
+_MEASUREMENT: Final = Channel(
+    key="measurement",
+    title="Measurements",
+    subject=nats_subjects.measurement_subject("{namespace}", "{name}"),
+    publisher=MONITOR,
+    subscribers=(CONTROL,),
+    carries=(protocol.Measurement,),
+)
+_METRIC: Final = Channel(
+    key="metric",
+    title="Values of metrics",
+    subject=nats_subjects.metric_subject("{user}", "{namespace}", "{metric}"),
+    publisher=USER,
+    subscribers=(CONTROL,),
+    carries=(protocol.MetricMessage,),
+)
+_LIVE: Final = Channel(
+    key="live",
+    title="What is measured",
+    subject=nats_subjects.LIVE,
+    publisher=CONTROL,
+    subscribers=(API, USER),
+    carries=(protocol.Live,),
 )
 _ASSIGN: Final = Channel(
     key="assign",
@@ -325,6 +365,26 @@ _LOGS: Final = Channel(
             words="why there is no (more) output: this message is empty and the last",
         ),
     ),
+)
+
+
+_GRANT: Final = Channel(
+    key="grant",
+    title="Grants",
+    subject=nats_subjects.node_subject("{node}", "grant"),
+    publisher=CONTROL,
+    subscribers=(KUBELET,),
+    carries=(protocol.Grant,),
+)
+_SESSION: Final = Channel(
+    key="session",
+    title="Sessions with containers",
+    subject=nats_subjects.session_subject("{user}", "{node}", "{session}"),
+    publisher=USER,
+    subscribers=(KUBELET,),
+    carries=(),
+    text="frames of adapters/session_link.py (25 bytes and a payload), both ways: the "
+    "node's come to the reply subject, which is below the user's own inbox",
 )
 
 
