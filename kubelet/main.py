@@ -237,6 +237,7 @@ class Kubelet:
         each = node.Node(
             name, machine, ports, link, self._clock, options,
             kept if options.chores else None,
+            lambda: node_info(ports.node_info(), name, settings),
         )  # fmt: skip
         if options.chores:
             from kubelet import chores  # aiohttp is not for hollow nodes
@@ -244,12 +245,8 @@ class Kubelet:
             each.pods.chores = chores.Chores(ports, link, each.on_fact)
         self.nodes[name] = each
         self._opened.append(each)
-        logs = logs_service.LogsService(
-            ports, _finder(each), link.publish, self._clock
-        )
-        streams = sessions.SessionsService(
-            ports, _finder(each), link.send, self._clock
-        )
+        logs = logs_service.LogsService(ports, _finder(each), link.publish, self._clock)
+        streams = sessions.SessionsService(ports, _finder(each), link.send, self._clock)
         self._services += [logs, streams]
         each.adopt()
         await link.serve(each, logs, streams)
@@ -280,7 +277,7 @@ def node_info(
         allocatable=room,
         labels={**found.labels, **labels, **settings.labels},
         kubelet_version=f"rollbook-{version}",
-        taints=settings.taints,
+        taints=(*found.taints, *settings.taints),
     )
 
 

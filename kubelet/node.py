@@ -75,8 +75,11 @@ class Node:
         clock: Callable[[], float],
         settings: lifecycle.LifecycleSettings | None = None,
         memories: memory.Memory | None = None,
+        describe: Callable[[], protocol.NodeInfo] | None = None,
     ) -> None:
+        """`describe` is what the node is now, for a runtime that says it changed."""
         self.name = name
+        self._describe = describe
         self.agent = machine
         self.runtime = ports
         self.pods = pods.Pods(name, ports, settings)
@@ -111,7 +114,11 @@ class Node:
         """Hands on what the runtime sees, until it is cancelled."""
         while True:
             facts = await self.runtime.observations()
-            self.pods.observe(self._clock(), facts)
+            about_pods = [f for f in facts if not isinstance(f, runtime.NodeChanged)]
+            if len(about_pods) < len(facts) and self._describe is not None:
+                changed = self.agent.on_node_changed(self._clock(), self._describe())
+                self._apply(changed)
+            self.pods.observe(self._clock(), about_pods)
             self._settle()
 
     async def measure(self) -> None:

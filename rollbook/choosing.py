@@ -18,9 +18,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
 
 
-def choose(
-    asked: Runtime, environ: Mapping[str, str], engine_url: str = ""
-) -> Choice:
+def choose(asked: Runtime, environ: Mapping[str, str], engine_url: str = "") -> Choice:
     """What `asked` means on this machine now; never `auto`. Not for a running loop.
 
     With `engine_url` no other engine is asked.

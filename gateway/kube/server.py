@@ -232,9 +232,7 @@ class Server:
             self._busy.discard(http.protocol)
             self._idle[http.protocol] = time.monotonic() + IDLE_SECONDS
 
-    async def _respond(
-        self, http: web.Request
-    ) -> web.StreamResponse | Stream | Socket:
+    async def _respond(self, http: web.Request) -> web.StreamResponse | Stream | Socket:
         path = http.path.rstrip("/")  # some clients ask for `/version/`
         if path in ("/healthz", "/livez", "/readyz") or path == "/version":
             return self._open(path)
@@ -352,7 +350,6 @@ class Server:
         finally:
             self._streams.discard(task)
         return response
-
 
     async def _socket(self, http: web.Request, answer: Socket) -> web.StreamResponse:
         task = asyncio.current_task()
