@@ -93,7 +93,11 @@ class Podman(NamedTuple):
         command = [*self.command, "system", "service", "--time", "0", f"unix://{path}"]
         with (path.parent / f"{path.name}.log").open("wb") as log:
             process = subprocess.Popen(
-                command, env=self.environ, stdout=log, stderr=log
+                command,
+                env=self.environ,
+                stdout=log,
+                stderr=log,
+                cwd=path.parent,  # an OOM kill is noted there, in a file of that name
             )
         try:
             _wait_for(path, process)
