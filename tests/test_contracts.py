@@ -20,14 +20,18 @@ LINTER = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"][
     "importlinter"
 ]
 CONTRACTS: list[str] = [contract["name"] for contract in LINTER["contracts"]]
-LAYERS, CORE, STEP, KUBELET_CORE, KUBELET, ADAPTERS = CONTRACTS
+LAYERS, CORE, STEP, KUBELET_CORE, KUBELET, MONITOR, ADAPTERS = CONTRACTS
 
 # Modules that the contracts name.
 MODULES = (
     *(f"{package}/__init__.py" for package in LINTER["root_packages"]),
     *("workers/step.py", "workers/intake.py"),
     *("workers/reconcilers.py", "workers/timers.py"),
+    *("workers/analysing.py", "workers/autoscaling.py", "workers/metrics.py"),
     *("kubelet/agent.py", "kubelet/lifecycle.py"),
+    *("kubelet/transitions.py", "kubelet/shown.py"),
+    *("gateway/monitoring/__init__.py", "gateway/kube/__init__.py"),
+    *("gateway/views/__init__.py", "gateway/reader.py", "gateway/service.py"),
 )
 
 PLANTS = (
@@ -46,6 +50,10 @@ PLANTS = (
     (KUBELET_CORE, "kubelet/agent.py", "import subprocess"),
     (KUBELET_CORE, "kubelet/lifecycle.py", "from adapters import clock"),
     (KUBELET, "kubelet/planted.py", "import projections"),
+    (STEP, "workers/analysing.py", "import time"),
+    (KUBELET_CORE, "kubelet/transitions.py", "import aiohttp"),
+    (MONITOR, "gateway/monitoring/planted.py", "from gateway import reader"),
+    (ADAPTERS, "kubelet/planted.py", "import aiodocker"),
     (ADAPTERS, "workers/control.py", "import nats"),
     (ADAPTERS, "rollbook/up.py", "from psycopg import sql"),
     (ADAPTERS, "gateway/planted.py", "import sqlite3"),
@@ -72,7 +80,7 @@ def broken_contracts(tree: Path) -> set[str]:
 def tree(tmp_path: Path) -> Path:
     """Empty packages with the modules that the contracts name, and the contracts."""
     for module in MODULES:
-        (tmp_path / module).parent.mkdir(exist_ok=True)
+        (tmp_path / module).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / module).touch()
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path

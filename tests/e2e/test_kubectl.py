@@ -28,6 +28,8 @@ pytestmark = pytest.mark.e2e
 GUARD_SECONDS: Final = 20.0
 SLOWLY: Final = "  replicas: 3\n  minReadySeconds: 1\n"
 _READING: Final = ("get", "describe", "rollout history", "rollout status", "diff")
+_KLOG: Final = r"^[EWI]\d{4} \d\d:\d\d:\d\d\.\d+ .*\n"
+"""What the client's own library logs of itself, by its moods."""
 _PROGRESS: Final = (
     r'Waiting for deployment "[a-z-]+" rollout to finish: '
     r"(?:(?P<new>\d+) out of \d+ new replicas have been updated"
@@ -46,6 +48,7 @@ _MASKS: Final = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)"), "TIME"),
     (re.compile(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}"), "TIME"),
     (re.compile(rf"^({_PROGRESS})\n", re.MULTILINE), ""),
+    (re.compile(_KLOG, re.MULTILINE), ""),
     (re.compile(r"^[ \t]+|[ \t]+$", re.MULTILINE), ""),
     (re.compile(r"[ \t]+"), " "),
     (re.compile(r"(?<=[^:] )(\d+[smhd])+(?= |$)", re.MULTILINE), "AGE"),

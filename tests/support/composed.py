@@ -5,6 +5,7 @@
 2. Each service sees under its /data what it mounts, and nothing else: links to one
    folder per volume.
 3. The database is not started here; the test brings the URL of a store.
+4. There is no container engine, as in a service's container.
 """
 
 import contextlib
@@ -49,12 +50,16 @@ class Composed:
             self._await_health(name)
 
     def start(self, name: str, process: str = "") -> subprocess.Popen[bytes]:
-        """One more process of a service; what it says goes into a log file."""
+        """One more process of a service; what it says goes into a log file.
+
+        A second one has a page of metrics of its own, as it has in its container.
+        """
         process = process or name
+        own = {"ROLLBOOK_METRICS_PORT": str(free_port())} if process != name else {}
         with self._log(process).open("ab") as log:
             started = subprocess.Popen(
                 self._command(name, SERVICES[name]["command"]),
-                env=self.environment(name),
+                env={**self.environment(name), **own},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -103,7 +108,7 @@ class Composed:
         """The environment of a service's processes."""
         given = SERVICES[name].get("environment", {})
         own = {key: self._local(name, value) for key, value in given.items()}
-        return {**os.environ, **own}
+        return {**os.environ, "DOCKER_HOST": f"unix://{self.folder}/none", **own}
 
     def stop(self) -> dict[str, int]:
         """Afterwards nothing runs; the exit status of each process.
