@@ -124,7 +124,7 @@ class State(Answer, frozen=True, kw_only=True):
     """How a container is; `status` is a word of the engine's own."""
 
     status: str = ""
-    running: bool = False
+    said_running: bool = msgspec.field(name="Running", default=False)
     paused: bool = False
     pid: int = 0
     exit_code: int = 0
@@ -132,6 +132,12 @@ class State(Answer, frozen=True, kw_only=True):
     error: str = ""
     started_at: str = ""
     finished_at: str = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether it lives, or is about to end: then its exit code is not known yet,
+        although Podman says already that it does not run."""
+        return self.said_running or self.status in ("paused", "stopping", "restarting")
 
 
 class Config(Answer, frozen=True, kw_only=True):

@@ -9,7 +9,6 @@ every step came out right.
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import re
@@ -23,8 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import containers
+import load
+from load import fetch, is_ready
 
 import rollbook
+from adapters import cancelling
 
 SCRIPT = str(Path(sys.executable).with_name("rollbook"))
 MANIFEST = Path(__file__).with_name("nginx.yaml")
@@ -168,25 +170,9 @@ class Demo:
 
     async def _roll_under_load(self) -> tuple[int, list[str]]:
         """A client asks the ready pods, one after the other, during the update."""
-        failed: list[str] = []
-        answered = 0
-        over = asyncio.Event()
-
-        async def load(cluster: rollbook.Cluster) -> None:
-            nonlocal answered
-            while not over.is_set():
-                pods: tuple[dict[str, Any], ...] = await cluster.list("pods")
-                for item in pods:
-                    if is_ready(item) and not over.is_set():
-                        address = item["status"]["podIP"]
-                        try:
-                            await asyncio.to_thread(fetch, address)
-                            answered += 1
-                        except OSError as error:
-                            failed.append(f"{address}: {error}")
-
+        client = load.Load()
         async with rollbook.connect(self.context) as cluster:
-            asking = asyncio.create_task(load(cluster))
+            asking = asyncio.create_task(client.run(cluster))
             await asyncio.sleep(0.5)
             said = await asyncio.to_thread(
                 self.run, f"set image {NAME} nginx={self.image}:1.9.1"
@@ -196,9 +182,8 @@ class Demo:
             said = await asyncio.to_thread(self.run, status)
             check("successfully rolled out" in said, said)
             await asyncio.sleep(0.5)
-            over.set()
-            await asking
-        return answered, failed
+            await cancelling.end(asking)
+        return client.answered, client.failed
 
     def bad_image(self) -> str:
         self.run(f"set image {NAME} nginx={self.image}:1.91")
@@ -353,31 +338,6 @@ def check(holds: object, otherwise: str) -> None:
     """Raises `Failed` unless it holds."""
     if not holds:
         raise Failed(otherwise)
-
-
-def fetch(address: str) -> str:
-    """The page of a pod: port 80, or 8080 where a user may not bind that."""
-    import http.client
-
-    try:
-        connection = http.client.HTTPConnection(address, 80, timeout=10)
-        connection.connect()
-    except ConnectionRefusedError:
-        connection = http.client.HTTPConnection(address, 8080, timeout=10)
-    with contextlib.closing(connection):
-        connection.request("GET", "/")
-        response = connection.getresponse()
-        page = response.read().decode()
-        if response.status != 200:
-            raise OSError(f"status {response.status}")
-        return page
-
-
-def is_ready(item: dict[str, Any]) -> bool:
-    """Ready, and not on its way out."""
-    conditions = item["status"].get("conditions", [])
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-    return ready and "deletionTimestamp" not in item["metadata"]
 
 
 def runs(items: list[dict[str, Any]]) -> set[tuple[str, int]]:

@@ -1,8 +1,8 @@
 """How containers end, as the container runtime finds out.
 
-1. The engine's events say that something has ended, an inspection says how. Events may
-   be lost: after each new connection, and now and then, all containers are compared
-   with what is known.
+1. The kernel (`container_processes`) or the engine's events say that something has
+   ended, an inspection says how. Events may be lost: after each new connection, and now
+   and then, all containers are compared with what is known.
 2. Each run is told to have ended once: `Run.alive` becomes false here only, under the
    run's lock.
 3. A container that is gone without us is an exit too: code 137, and a reason that says
@@ -30,7 +30,7 @@ UNKNOWN_CODE: Final = 137
 FALLBACK_BYTES: Final = 2048
 FALLBACK_LINES: Final = 80
 _ENDINGS: Final = frozenset({"die", "died", "destroy", "remove", "oom"})
-_LOOKS: Final = (0.0, 0.05, 0.1, 0.3, 1.0)
+_LOOKS: Final = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0)
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class Exits:
                     if not event.id:
                         pause = RECONNECT_MIN
                         await self.reconcile()
+                        self._answers(well=True)
                     elif event.action in _ENDINGS:
                         self._on_end(event)
                 text = "the engine's events have ended"
@@ -72,6 +73,7 @@ class Exits:
         """What has ended or gone is on its way to be told. Raises `EngineError`."""
         ground = self._ground
         label = f"{container_sandboxes.OWNER}={ground.owner}"
+        before = set(ground.pods)
         there = {each.id: each for each in await ground.engine.list(label)}
         known: set[str] = set()
         for pod in ground.pods.values():
@@ -85,7 +87,9 @@ class Exits:
             if pod.infra and not (found and found.running):
                 ground.spawn(self._infra_ended(pod, pod.infra))
         for each in there.values():
-            if each.id not in known and not self._busy(each):
+            uid = (each.labels or {}).get(container_sandboxes.UID, "")
+            gone = uid in before and uid not in ground.pods  # since it was listed
+            if each.id not in known and not gone and not self._busy(each):
                 ground.spawn(self._remove_stray(each.id))
 
     async def settle(self, pod: Pod, run: Run, found: answers.Inspected | None) -> None:
@@ -95,6 +99,7 @@ class Exits:
         run.alive = False
         oom = run.oom or bool(run.cgroup and run.cgroup.oom_kills())
         self._ground.watch.discard(run.id)
+        self._ground.processes.discard(run.id)
         code, reason, message = outcome(found, oom=oom)
         if found is not None:
             message = await self.last_words(pod, run, code) or message
@@ -109,6 +114,15 @@ class Exits:
                 message=message,
             )
         )
+
+    def watch_process(self, pod: Pod, run: Run, pid: int) -> None:
+        """Afterwards the end of the run is seen at once where the kernel tells it."""
+        identity = run.id
+
+        def ended() -> None:
+            self._ground.spawn(self._look(pod, run, identity))
+
+        self._ground.processes.add(identity, pid, ended)
 
     async def last_words(self, pod: Pod, run: Run, code: int) -> str:
         """What the container has left as its message (Kubernetes' rules: its file, else
@@ -136,6 +150,15 @@ class Exits:
             await self.reconcile()
         except engine.EngineError as error:
             _log.warning("containers cannot be compared: %s", error)
+            self._answers(well=False)
+        else:
+            self._answers(well=True)
+
+    def _answers(self, *, well: bool) -> None:
+        """Tells it where it is news whether the engine answers."""
+        if self._ground.well != well:
+            self._ground.well = well
+            self._ground.tell(port.NodeChanged())
 
     def _on_end(self, event: answers.Event) -> None:
         marks = event.actor.attributes or {}

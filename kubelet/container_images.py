@@ -11,9 +11,10 @@
 
 import asyncio
 import base64
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,8 @@ from kubelet import images
 from kubelet import runtime as port
 
 PULLS_MAX: Final = 3
+SEEN_SECONDS: Final = 1.0
+"""So long an image that was seen is taken to be there still."""
 _HUB: Final = ("https://index.docker.io/v1/", "docker.io", "index.docker.io")
 Tell = Callable[[port.Observation], None]
 
@@ -51,6 +54,7 @@ class Images:
         self._environ = environ
         self._pulls: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(PULLS_MAX)
+        self._seen: dict[str, tuple[float, engine_answers.Image]] = {}
 
     async def pull(self, uid: str, spec: podspec.Container, tell: Tell) -> None:
         """Tells `ImagePulled` or `ImageFailed`, and before it what is under way."""
@@ -98,9 +102,26 @@ class Images:
 
     async def find(self, name: str) -> engine_answers.Image | None:
         """The image if the engine has it; by its full name, or as it is written (what
-        was built with Podman has `localhost/` before its name)."""
+        was built with Podman has `localhost/` before its name).
+
+        One start of a container asks several times; the engine is asked once.
+        """
+        now = time.monotonic()
+        seen = self._seen.get(name)
+        if seen is not None and now - seen[0] < SEEN_SECONDS:
+            return seen[1]
         found = await self._engine.image(images.normalise(name))
-        return found or await self._engine.image(name)
+        found = found or await self._engine.image(name)
+        self._seen = {n: s for n, s in self._seen.items() if now - s[0] < SEEN_SECONDS}
+        if found is not None:
+            self._seen[name] = now, found
+        return found
+
+    async def look(self, names: Iterable[str]) -> None:
+        """Asks for these images ahead of time; what goes wrong is told to who needs
+        them."""
+        with contextlib.suppress(engine.EngineError, ValueError):
+            await asyncio.gather(*(self.find(name) for name in set(names)))
 
     async def _fetch(self, full: str) -> None:
         pull = self._pulls.get(full)

@@ -22,12 +22,13 @@ import msgspec
 
 from adapters import cancelling, engine
 from adapters import engine_answers as answers
-from domain import errors, protocol
+from domain import errors, podspec, protocol
 from kubelet import (
     container_cgroups,
     container_exits,
     container_images,
     container_pause,
+    container_processes,
     container_sandboxes,
     container_settings,
     container_streams,
@@ -40,6 +41,7 @@ from kubelet import runtime as port
 from kubelet.container_sandboxes import Pod, Run
 
 CLOSE_SECONDS: Final = 60.0
+ENGINE_AWAY: Final = container_sandboxes.PREFIX + "engine-unavailable"
 
 
 class ContainerRuntime:
@@ -62,7 +64,7 @@ class ContainerRuntime:
         """`cluster` tells the containers of two clusters on one engine apart; without
         it the folder does. An empty `engine_url` is looked for (adapters/engine.py)."""
         self._node = node
-        self._folder = folder
+        self._folder = folder.absolute()  # the engine is told paths below it
         self._url = engine_url
         self._cluster = cluster
         self._rules = rules or container_settings.Rules()
@@ -115,6 +117,7 @@ class ContainerRuntime:
                         await asyncio.gather(*(work.remove(pod) for pod in pods))
             await cancelling.end(*self._loops, *ground.tasks, *ground.images.tasks())
             ground.watch.close()
+            ground.processes.close()
             await ground.engine.close()
             self._opened = None
         await self._prober.close()
@@ -250,8 +253,12 @@ class ContainerRuntime:
         )
 
     def node_info(self) -> protocol.NodeInfo:
-        """See `port.Runtime`."""
-        return self._info
+        """See `port.Runtime`. A node whose engine does not answer has a taint: what it
+        runs runs on, and new pods go elsewhere."""
+        if self._opened is None or self._opened.well:
+            return self._info
+        away = podspec.Taint(key=ENGINE_AWAY, effect="NoSchedule")
+        return msgspec.structs.replace(self._info, taints=(away,))
 
     # --- helpers -------------------------------------------------------------------
 
@@ -262,7 +269,7 @@ class ContainerRuntime:
 
     def _work(self, ground: container_work.Ground) -> container_work.Work:
         exits = self._exits_of or container_exits.Exits(ground)
-        return container_work.Work(ground, exits.settle)
+        return container_work.Work(ground, exits)
 
     async def _address(self) -> str:
         if self._url:
@@ -309,6 +316,7 @@ class ContainerRuntime:
             tell=self._tell,
             pods={},
             watch=container_cgroups.OomWatch(),
+            processes=container_processes.ExitWatch(),
             tasks=set(),
         )
 
@@ -330,6 +338,7 @@ class ContainerRuntime:
                 run.stop_signal = str(found.config.stop_signal) or "TERM"
                 if run.alive:
                     container_work.watch_memory(ground, run, found)
+                    exits.watch_process(pod, run, found.state.pid)
                 containers.append(await _held(ground, exits, pod, run, found))
             held.append(
                 port.HeldPod(

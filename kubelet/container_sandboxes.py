@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ from typing import Final
 import msgspec
 
 from adapters import engine_answers as answers
+from adapters import private_files
 from domain import podspec, times
 from kubelet import container_cgroups, runtime
 from kubelet import values as pod_values
@@ -35,6 +37,13 @@ INFRA: Final = "POD"
 _NAME_MAX: Final = 60
 
 _log = logging.getLogger(__name__)
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """The name of a kubelet's folder, and where that lay when it was used last."""
+
+    name: str
+    folder: str
 
 
 class Run:
@@ -115,9 +124,29 @@ def owner(cluster: str, node: str) -> str:
 
 
 def scope(folder: Path) -> str:
-    """A name for a cluster that has not said its own: by the kubelet's folder, which is
-    the same one in its next life."""
-    return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    """Whose containers are this kubelet's: a name that is drawn once for its folder and
+    moves with it, but not with a copy of it: two kubelets never share containers.
+
+    Raises `OSError`.
+    """
+    path = folder / "identity.json"
+    here = str(folder.resolve())
+    known = _identity(path)
+    if known is not None and known.folder != here:
+        original = _identity(Path(known.folder) / path.name)
+        if original is not None and original.name == known.name:
+            known = None  # this folder is the copy
+    if known is None or known.folder != here:
+        name = known.name if known is not None else secrets.token_hex(8)
+        known = Identity(name=name, folder=here)
+        private_files.write(path, msgspec.json.encode(known))
+    return known.name
+
+
+def _identity(path: Path) -> Identity | None:
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        return msgspec.json.decode(path.read_bytes(), type=Identity)
+    return None
 
 
 def labels(

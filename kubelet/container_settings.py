@@ -43,11 +43,13 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """What the node allows. `host_paths` are the folders that `hostPath` may name, with
-    all that is below; `pids_limit` counts for each container, 0 is none."""
+    all that is below; `pids_limit` counts for each container, 0 is none; `network` is
+    the engine's network that pods are in."""
 
     allow_privileged: bool = False
     host_paths: tuple[str, ...] = ()
     pids_limit: int = 4096
+    network: str = "bridge"
 
 
 class Mount(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +75,7 @@ def infra(
             if wanted:
                 raise _refused(f"pod {sandbox.name} wants {name}")
     host: Body = {
-        "NetworkMode": "host" if spec.host_network else "bridge",
+        "NetworkMode": "host" if spec.host_network else rules.network,
         "IpcMode": "host" if spec.host_ipc else "shareable",
         "RestartPolicy": {"Name": "no"},
         "ReadonlyRootfs": True,
@@ -286,7 +288,7 @@ def _ports(
 def _refused(what: str) -> environment.ConfigError:
     return environment.ConfigError(
         f"{what}: this node does not allow it (its kubelet has to be started with "
-        "privileged containers allowed)"
+        "--allow-privileged)"
     )
 
 

@@ -158,7 +158,8 @@ def _host_path(volume: podspec.Volume, rules: Rules) -> Path:
     if not any(path.is_relative_to(folder) for folder in allowed):
         raise environment.ConfigError(
             f'volume "{volume.name}": this node does not allow the hostPath '
-            f"{source.path} (the setting host_paths of its kubelet names what it does)"
+            f"{source.path} (the option --allow-host-path of its kubelet names what it "
+            "does)"
         )
     kind = source.type or ""
     if kind in _ABSENT and not path.exists():

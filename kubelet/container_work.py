@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
@@ -22,6 +22,7 @@ from domain import podspec
 from kubelet import (
     container_cgroups,
     container_images,
+    container_processes,
     container_sandboxes,
     container_settings,
     container_volumes,
@@ -55,7 +56,10 @@ class Ground(msgspec.Struct, kw_only=True):
     tell: Callable[[port.Observation], None]
     pods: dict[str, Pod]
     watch: container_cgroups.OomWatch
+    processes: container_processes.ExitWatch
     tasks: set[asyncio.Task[None]]
+    well: bool = True
+    """Whether the engine has answered when it was asked last."""
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """Works on it beside everything else; a bug in it is logged and stays there."""
@@ -64,18 +68,28 @@ class Ground(msgspec.Struct, kw_only=True):
         task.add_done_callback(self.tasks.discard)
 
 
-Settle = Callable[[Pod, Run, answers.Inspected | None], Awaitable[None]]
+class Ends(Protocol):
+    """Who tells the ends of containers."""
+
+    async def settle(self, pod: Pod, run: Run, found: answers.Inspected | None) -> None:
+        """Tells how a run has ended, while its lock is held."""
+
+    def watch_process(self, pod: Pod, run: Run, pid: int) -> None:
+        """Finds out when it ends."""
 
 
 class Work:
-    """The operations. `settle` is told how a run has ended, while its lock is held."""
+    """The operations."""
 
-    def __init__(self, ground: Ground, settle: Settle) -> None:
+    def __init__(self, ground: Ground, ends: Ends) -> None:
         self._ground = ground
-        self._settle = settle
+        self._ends = ends
 
     async def set_up(self, pod: Pod) -> None:
         """Tells `SandboxReady`, or `SandboxFailed`."""
+        spec = pod.sandbox.spec
+        images = [each.image for each in (*spec.init_containers, *spec.containers)]
+        self._ground.spawn(self._ground.images.look(images))
         try:
             async with pod.lock:
                 await self._ensure_infra(pod)
@@ -100,17 +114,25 @@ class Work:
                 self._ground.tell(failed)
 
     async def signal(self, pod: Pod, name: str, *, kill: bool) -> None:
-        """It has got the signal, unless it has ended: then that is told."""
+        """It has got the signal, unless it has ended: then that is told.
+
+        The lock is not held meanwhile: some engines answer a KILL when it has taken
+        effect, a quarter of a second later than it can be told.
+        """
         run = pod.runs.get(name)
         if run is None:
             return
+        async with run.lock:  # a start that is under way comes first
+            alive, identity = run.alive, run.id
+            number = "KILL" if kill else run.stop_signal
+        docker = self._ground.engine
+        if not alive or await persist(lambda: docker.kill(identity, number)):
+            return
         async with run.lock:
-            if run.alive:
-                number = "KILL" if kill else run.stop_signal
-                docker = self._ground.engine
-                if not await persist(lambda: docker.kill(run.id, number)):
-                    found = await persist(lambda: docker.inspect(run.id))
-                    await self._settle(pod, run, found)
+            if run.alive and run.id == identity:
+                found = await persist(lambda: docker.inspect(identity))
+                if found is None or not found.state.running:
+                    await self._ends.settle(pod, run, found)
 
     async def remove(self, pod: Pod) -> None:
         """Tells `SandboxRemoved` when nothing is left; not sooner."""
@@ -273,8 +295,10 @@ class Work:
         if run.cgroup is None:
             self._watch(run, found)
         self._started(pod, run)
-        if not found.state.running:
-            await self._settle(pod, run, found)
+        if found.state.running:
+            self._ends.watch_process(pod, run, found.state.pid)
+        else:
+            await self._ends.settle(pod, run, found)
         if oldest:
             await self._discard(oldest)
 
@@ -348,7 +372,7 @@ class Work:
                         break
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, END_POLL_MAX)
-            await self._settle(pod, run, found)
+            await self._ends.settle(pod, run, found)
 
 
 def watch_memory(ground: Ground, run: Run, found: answers.Inspected) -> None:

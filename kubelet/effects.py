@@ -86,7 +86,7 @@ class ValuesFetched(runtime.Fact, frozen=True, kw_only=True):
     problem: str = ""
 
 
-Fact = runtime.Observation | HookEnded | ValuesFetched
+Fact = runtime.PodObservation | HookEnded | ValuesFetched
 
 Effect = (
     StartSandbox

@@ -89,7 +89,7 @@ class HollowPods:
         self._crashing = [re.compile(pattern) for pattern in settings.crash_images]
         self._pods: dict[str, _Pod] = {}
         self._images: set[str] = set()
-        self._heap: list[tuple[float, int, runtime.Observation]] = []
+        self._heap: list[tuple[float, int, runtime.PodObservation]] = []
         self._order = 0
         self._addresses = 0
 
@@ -98,9 +98,9 @@ class HollowPods:
         """When something will be observed next; infinite when nothing will."""
         return self._heap[0][0] if self._heap else NEVER
 
-    def observe(self, now: float) -> list[runtime.Observation]:
+    def observe(self, now: float) -> list[runtime.PodObservation]:
         """All that has come to pass by `now`, in order."""
-        facts: list[runtime.Observation] = []
+        facts: list[runtime.PodObservation] = []
         heap = self._heap
         while heap and heap[0][0] <= now:
             _, _, fact = heapq.heappop(heap)
@@ -248,7 +248,7 @@ class HollowPods:
 
     # --- helpers -------------------------------------------------------------------
 
-    def _comes_to_pass(self, now: float, fact: runtime.Observation) -> bool:
+    def _comes_to_pass(self, now: float, fact: runtime.PodObservation) -> bool:
         """What was planned happens, unless something else happened before it."""
         match fact:
             case runtime.SandboxRemoved():
@@ -285,7 +285,7 @@ class HollowPods:
         self._heap = [planned for planned in self._heap if planned[2].uid != uid]
         heapq.heapify(self._heap)
 
-    def _plan(self, at: float, fact: runtime.Observation) -> None:
+    def _plan(self, at: float, fact: runtime.PodObservation) -> None:
         self._order += 1  # what is planned for the same moment keeps its order
         heapq.heappush(self._heap, (at, self._order, fact))
 
@@ -384,7 +384,7 @@ class HollowRuntime:
         self._pods.probe(self._clock(), uid, container, attempt, kind)
         self._asked.set()
 
-    async def observations(self) -> list[runtime.Observation]:
+    async def observations(self) -> list[runtime.PodObservation]:
         """See `runtime.Runtime`."""
         while True:
             self._asked.clear()

@@ -13,7 +13,7 @@ class Puller:
         self.catalogue = catalogue
         self._present: set[str] = set()
 
-    def pull(self, uid: str, spec: podspec.Container) -> list[runtime.Observation]:
+    def pull(self, uid: str, spec: podspec.Container) -> list[runtime.PodObservation]:
         """What comes of pulling the image of that container, in order."""
         begun = time.monotonic()
         image, policy = spec.image, spec.image_pull_policy
@@ -28,7 +28,7 @@ class Puller:
             text = f'Container image "{image}" is not present with pull policy of Never'
             return [_failed(uid, spec.name, text, "ErrImageNeverPull")]
         present = known and policy != "Always" and full in self._present
-        facts: list[runtime.Observation] = []
+        facts: list[runtime.PodObservation] = []
         if not present:
             facts.append(runtime.ImagePulling(uid=uid, container=spec.name))
         if not known:

@@ -13,7 +13,7 @@
 (tests/kubelet/test_runtime_contract.py).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -114,7 +114,11 @@ class Probed(Fact, frozen=True, kw_only=True, gc=False):
     message: str = ""
 
 
-Observation = (
+class NodeChanged(msgspec.Struct, frozen=True, gc=False):
+    """What `node_info` says is another thing now; it is about no pod."""
+
+
+PodObservation = (
     SandboxReady
     | SandboxFailed
     | SandboxRemoved
@@ -127,6 +131,7 @@ Observation = (
     | ContainerExited
     | Probed
 )
+Observation = PodObservation | NodeChanged
 
 
 class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
@@ -282,7 +287,7 @@ class Runtime(Protocol):
     def probe(self, uid: str, container: str, attempt: int, kind: ProbeKind) -> None:
         """Answered by `Probed` within the probe's timeout and a little."""
 
-    async def observations(self) -> list[Observation]:
+    async def observations(self) -> Sequence[Observation]:
         """All that was observed since the last call, in order; waits for the first."""
 
     async def exec(

@@ -56,6 +56,8 @@ class Containers(msgspec.Struct, frozen=True, kw_only=True):
     allow_privileged: bool = False
     host_paths: tuple[Path, ...] = ()
     """The folders that a `hostPath` may name, with all that is below."""
+    network: str = "bridge"
+    """The engine's network that pods are in."""
 
 
 class UpOptions(Options, frozen=True, kw_only=True):

@@ -125,6 +125,7 @@ def run_kubelet(options: KubeletOptions) -> None:
         rules=container_settings.Rules(
             allow_privileged=given.allow_privileged,
             host_paths=tuple(str(path.absolute()) for path in given.host_paths),
+            network=given.network,
         ),
         nodes=options.hollow_nodes,
         prefix=f"{options.node}-",

@@ -28,6 +28,7 @@ IMAGES: Final = "ROLLBOOK_IMAGES"
 ENGINE: Final = "ROLLBOOK_ENGINE"
 ALLOW_PRIVILEGED: Final = "ROLLBOOK_ALLOW_PRIVILEGED"
 ALLOW_HOST_PATH: Final = "ROLLBOOK_ALLOW_HOST_PATH"
+POD_NETWORK: Final = "ROLLBOOK_POD_NETWORK"
 HOLLOW_NODES: Final = "ROLLBOOK_HOLLOW_NODES"
 HEARTBEAT: Final = "ROLLBOOK_HEARTBEAT"
 USAGE: Final = "ROLLBOOK_USAGE_INTERVAL"
@@ -66,6 +67,7 @@ ENVIRONMENT: Final[dict[str, str]] = {
     "--allow-privileged",
     ALLOW_HOST_PATH: "folders that a hostPath may name, with colons between them, as "
     "--allow-host-path",
+    POD_NETWORK: "the engine's network that pods are in, as --pod-network",
     HOLLOW_NODES: "how many hollow nodes one kubelet plays, as --hollow-nodes",
     HEARTBEAT: "how often a kubelet reports at least, in seconds, as --heartbeat",
     USAGE: "how often it is sampled what pods use, in seconds, 0 for never, as "

@@ -290,6 +290,7 @@ class _Supervisor:
             found += ["--engine", options.containers.engine]
         if options.containers.allow_privileged:
             found.append("--allow-privileged")
+        found += ["--pod-network", options.containers.network]
         for path in options.containers.host_paths:
             found += ["--allow-host-path", str(path.absolute())]
         return found + self._metrics(name)

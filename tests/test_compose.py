@@ -210,6 +210,30 @@ def test_the_image_holds_every_package() -> None:
         assert f"!{package}" in ignored
 
 
+def test_the_second_file_gives_the_kubelets_an_engine() -> None:
+    """It adds to services that are there; the engine and a kubelet see the same files
+    at the same path, and pods are where a kubelet's probes reach them."""
+    text = (ROOT / "docker-compose.containers.yml").read_text("utf-8")
+    extra = cast(Compose, yaml.safe_load(text))
+    settings = importlib.import_module("rollbook.settings").ENVIRONMENT
+    kubelets = {name for name in SERVICES if name.startswith("kubelet")}
+
+    assert set(extra["services"]) == kubelets | {"cli"}
+    for name in kubelets:
+        service = extra["services"][name]
+        assert not list(unknown_variables(settings, service))
+        data = service["environment"]["ROLLBOOK_DATA"]
+        assert f"{data}:{data}" in service["volumes"]
+        assert any(it.endswith(":/var/run/docker.sock") for it in service["volumes"])
+        network = service["environment"]["ROLLBOOK_POD_NETWORK"]
+        assert network in [
+            extra["networks"][it].get("name")
+            for it in service["networks"]
+            if it != "default"
+        ]
+        assert "--runtime=auto" in SERVICES[name]["command"]
+
+
 # ── and each rule can fail ────────────────────────────────────────────────────────────
 
 

@@ -21,6 +21,7 @@ import msgspec
 from domain import errors
 from rollbook.bench import (
     autoscaling,
+    containers,
     endurance,
     flames,
     kube,
@@ -88,6 +89,10 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         "usage of 10,000 pods, and 1,000 autoscalers that look at it",
         autoscaling.autoscale, (10_000,),
     ),
+    "containers": Scenario(
+        "pods as containers on one node, beside the engine alone",
+        containers.containers, (12,), nodes=1,
+    ),
     "restart": Scenario(
         "control and api start on the log that is there", endurance.restart, (50_000,)
     ),
@@ -103,6 +108,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "sealing": Scenario("what seals add to an append", None, (5_000,)),
 }  # fmt: skip
 
+APART: Final = frozenset({"million", "containers"})
+"""Those that `all` leaves out: an hour's work, and one that needs an engine."""
 QUICK_PODS: Final = 200
 QUICK_NODES: Final = 20
 _PODS_PER_NODE: Final = 50
@@ -198,6 +205,8 @@ def _shape(options: Options, name: str, pods: int) -> Shape:
         shape = msgspec.structs.replace(shape, kube=True)
     if name == "autoscale":
         shape = msgspec.structs.replace(shape, usage=autoscaling.USAGE_SECONDS)
+    if name == "containers":
+        shape = msgspec.structs.replace(shape, nodes=1, engine=containers.address())
     if name == "node-loss":
         shape = msgspec.structs.replace(shape, **_LOSS)
     return shape

@@ -43,6 +43,8 @@ ROLES: Final = (CONTROL, API, NATS, KUBELETS, BENCH)
 SYSTEM: Final = (CONTROL, API, NATS)
 """What a cluster costs beside its nodes, and beside who measures it."""
 USER: Final = "admin"
+NODE: Final = "worker-1"
+"""The node that is a real one."""
 NODES_PER_HOST: Final = 2_500
 READY_SECONDS: Final = 300.0
 _STOP_SECONDS: Final = 30.0
@@ -71,9 +73,13 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """So many of the nodes are in a process of their own, which can be killed."""
     kube: bool = False
     """The api serves the Kubernetes API too."""
+    engine: str = ""
+    """The container engine of the one node, which is a real one then."""
 
     def hosts(self) -> dict[str, int]:
         """The processes of hollow kubelets, and how many nodes each plays."""
+        if self.engine:
+            return {}
         rest, found = self.nodes - self.apart, {}
         count = max(1, -(-rest // NODES_PER_HOST))
         for number in range(count):
@@ -181,17 +187,20 @@ class System:
         self._server = nats_server.EmbeddedServer(
             self.folder / NATS,
             users=(USER,),
+            nodes=(NODE,) if self.shape.engine else (),
             hosts=names,
             port=nats_server.free_port(),
         )
         await self._server.start()
         self._watch(NATS, self._server.pid or 0)
         self._watch(BENCH, os.getpid())
-        for role in (CONTROL, API, USER):
+        real = (nats_wire.node_login(NODE),) if self.shape.engine else ()
+        for role in (CONTROL, API, USER, *real):
             contexts.write_context(self._context(role), self.context(role))
         self._define(hosts)
         await self.begin(CONTROL)
-        await asyncio.gather(*(self.begin(name) for name in (API, *hosts)))
+        rest = [name for name in self.children if name != CONTROL]
+        await asyncio.gather(*(self.begin(name) for name in rest))
 
     async def stop(self) -> None:
         """Afterwards nothing of it runs."""
@@ -318,6 +327,13 @@ class System:
                 *self._kube(),
             ],
         )
+        if shape.engine:
+            context = self._context(nats_wire.node_login(NODE))
+            options = ["--node", NODE, "--context", str(context), "--end-pods"]
+            options += ["--runtime", "container", "--engine", shape.engine]
+            options += ["--data", str(self.folder / NODE)]
+            options += ["--heartbeat", str(shape.heartbeat), "--usage-interval", "0"]
+            self._child(KUBELETS, NODE, [*script, "kubelet", *options])
         for name, count in hosts.items():
             login = nats_wire.node_login(name)
             settings = hollow.HostSettings(

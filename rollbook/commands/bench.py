@@ -126,11 +126,12 @@ def bench(
       million            1,000 Deployments of 1,000 pods on 5,000 nodes
       idle               10,000 nodes with heartbeats
       autoscale          usage of 10,000 pods, and 1,000 autoscalers
+      containers         pods of Docker or Podman, beside the engine alone
       restart            control and api start on a log that is there
       kill               control is killed in the middle of a create
       replay past verify a log of a million events: folded, asked of the past, examined
       history sealing    10,000 revisions; what seals add to an append
-      all                each of them but million
+      all                each of them but million and containers
 
     \b
     Examples:

@@ -75,6 +75,10 @@ _HOST_PATH: Final = click.option(
     envvar=settings.ALLOW_HOST_PATH, metavar="DIR",
     help="A hostPath may name this folder and what is below; give it several times.",
 )  # fmt: skip
+_NETWORK: Final = click.option(
+    "--pod-network", "network", envvar=settings.POD_NETWORK, default="bridge",
+    show_default=True, metavar="NAME", help="The engine's network that pods are in.",
+)  # fmt: skip
 
 
 _LISTEN: Final = click.option(
@@ -166,6 +170,7 @@ PROMETHEUS: Final = click.option(
 @_ENGINE
 @_PRIVILEGED
 @_HOST_PATH
+@_NETWORK
 @click.option(
     "--restart/--no-restart", default=True, show_default=True,
     help="Start processes again that end by themselves.",
@@ -206,6 +211,7 @@ def up(
     engine: str,
     allow_privileged: bool,
     host_paths: tuple[Path, ...],
+    network: str,
     restart: bool,
     heartbeat: float,
     usage: float,
@@ -236,7 +242,7 @@ def up(
             data=data, nodes=nodes, runtime=runtime, nats=nats, store=store,
             nats_port=nats_port, api_port=api_port, keep_pods=keep_pods,
             images=images, restart=restart, debug=shared.debug(ctx),
-            containers=_containers(engine, allow_privileged, host_paths),
+            containers=_containers(engine, allow_privileged, host_paths, network),
             metrics=metrics, monitor=monitor or bool(prometheus or monitor_config),
             prometheus=prometheus, monitor_config=monitor_config,
             times=Times(
@@ -357,6 +363,7 @@ def api(
 @_ENGINE
 @_PRIVILEGED
 @_HOST_PATH
+@_NETWORK
 @click.option(
     "--hollow-nodes",
     type=click.IntRange(0),
@@ -381,6 +388,7 @@ def kubelet(
     engine: str,
     allow_privileged: bool,
     host_paths: tuple[Path, ...],
+    network: str,
     hollow_nodes: int,
     heartbeat: float,
     usage: float,
@@ -401,7 +409,7 @@ def kubelet(
             node=node, context=shared.context_file(ctx),
             runtime="hollow" if hollow_nodes else runtime, data=data,
             keep_pods=keep_pods, images=images, hollow_nodes=hollow_nodes,
-            containers=_containers(engine, allow_privileged, host_paths),
+            containers=_containers(engine, allow_privileged, host_paths, network),
             heartbeat=heartbeat, usage=usage, debug=shared.debug(ctx),
             metrics=Metrics(listen=metrics_listen, port=metrics_port),
         )
@@ -466,8 +474,9 @@ def setup(
 
 
 def _containers(
-    engine: str, allow_privileged: bool, host_paths: tuple[Path, ...]
+    engine: str, allow_privileged: bool, host_paths: tuple[Path, ...], network: str
 ) -> Containers:
     return Containers(
-        engine=engine, allow_privileged=allow_privileged, host_paths=host_paths
-    )
+        engine=engine, allow_privileged=allow_privileged, host_paths=host_paths,
+        network=network,
+    )  # fmt: skip

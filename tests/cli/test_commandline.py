@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from domain import errors
 from rollbook import cli, completion, health, settings
-from rollbook.options import KubeletOptions, SetupOptions, Times, UpOptions
+from rollbook.options import Containers, KubeletOptions, SetupOptions, Times, UpOptions
 
 
 def commands(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -164,6 +164,23 @@ def test_hollow_nodes_run_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert started(monkeypatch, words) == KubeletOptions(
         node="h", context="c.toml", runtime="hollow", hollow_nodes=9
     )
+
+
+def test_what_containers_may_do_is_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for `up` and `kubelet`; a variable names folders with colons between."""
+    words = ["--engine", "unix:///e", "--allow-privileged", "--pod-network", "pods"]
+    wanted = Containers(
+        engine="unix:///e",
+        allow_privileged=True,
+        host_paths=(Path("/a"), Path("/b")),
+        network="pods",
+    )
+    for command in (["up"], ["kubelet", "--node", "w"]):
+        options = started(
+            monkeypatch, [*command, *words], ROLLBOOK_ALLOW_HOST_PATH="/a:/b"
+        )
+        assert isinstance(options, UpOptions | KubeletOptions)
+        assert options.containers == wanted
 
 
 def test_setup_takes_nodes_and_persons(monkeypatch: pytest.MonkeyPatch) -> None:

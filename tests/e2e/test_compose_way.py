@@ -58,6 +58,6 @@ def test_setup_may_run_again(tmp_path: Path) -> None:
         again = system.run("setup")
 
         assert again.returncode == 0, again.stderr
-        assert len(files) == 6, "five contexts, and the broker's secrets"
+        assert len(files) == 7, "six contexts, and the broker's secrets"
         assert {path: path.read_bytes() for path in files} == files
         assert "worker-1" in system.cli("get", "nodes")

@@ -158,7 +158,7 @@ class Driven:
                 case _:
                     self.effects.append(effect)
 
-    def _pulled(self, name: str) -> runtime.Observation:
+    def _pulled(self, name: str) -> runtime.PodObservation:
         if self._images.get(name) in self.broken:
             return runtime.ImageFailed(uid="u1", container=name, message="not found")
         return runtime.ImagePulled(uid="u1", container=name, present=True)

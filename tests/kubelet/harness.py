@@ -3,12 +3,14 @@
 import asyncio
 from typing import TypeVar
 
+import msgspec
+
 from domain import podspec
 from kubelet import runtime
 from tests.kubelet.builders import sandbox
 
 GUARD = 20.0
-F = TypeVar("F", bound=runtime.Fact)
+F = TypeVar("F", bound=msgspec.Struct)
 
 
 class Harness:

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from adapters import engine
 from domain import errors
-from kubelet import container_runtime, runtime
+from kubelet import container_images, container_runtime, runtime
 from tests.kubelet.builders import sandbox, template
 from tests.kubelet.harness import GUARD, Harness
 
@@ -168,9 +168,13 @@ async def test_the_sandbox_fails_with_words(
 
 @pytest.mark.parametrize("mood", WORDS)
 async def test_the_image_fails_with_words(
-    harness: Harness, fake: tuple[FakeEngine, str], mood: Mood
+    harness: Harness,
+    fake: tuple[FakeEngine, str],
+    mood: Mood,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`ErrImagePull`; the next try succeeds."""
+    monkeypatch.setattr(container_images, "SEEN_SECONDS", 0.0)
     harness.ports.start_sandbox(sandbox("u1", template()))
     await harness.until(runtime.SandboxReady)
     fake[0].mood = mood
@@ -216,6 +220,21 @@ async def test_a_pod_is_not_gone_before_the_engine_says_so(
     fake[0].mood = "well"
     await harness.until(runtime.SandboxRemoved)
     assert harness.ports.list() == ()
+
+
+async def test_a_node_without_its_engine_takes_no_new_pods(
+    harness: Harness, fake: tuple[FakeEngine, str]
+) -> None:
+    """A taint says so as long as it does not answer."""
+    assert harness.ports.node_info().taints == ()
+    fake[0].mood = "full"
+    fake[0].released.set()
+    await harness.until(runtime.NodeChanged)
+    (taint,) = harness.ports.node_info().taints
+    assert (taint.key, taint.effect) == ("rollbook/engine-unavailable", "NoSchedule")
+    fake[0].mood = "well"
+    await harness.until(runtime.NodeChanged)
+    assert harness.ports.node_info().taints == ()
 
 
 async def test_a_hundred_pods_do_not_storm_the_engine(

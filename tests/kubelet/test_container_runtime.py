@@ -296,7 +296,7 @@ async def test_a_host_path_that_is_not_allowed(harness: Harness) -> None:
     failed = await harness.until(runtime.ContainerFailed)
     assert failed.reason == "CreateContainerConfigError"
     assert "/etc" in failed.message
-    assert "host_paths" in failed.message
+    assert "--allow-host-path" in failed.message
 
 
 # --- images -----------------------------------------------------------------------

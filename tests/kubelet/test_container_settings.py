@@ -1,9 +1,12 @@
 """What an engine is asked to make of a pod's specification."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from domain import podspec
-from kubelet import container_settings, environment
+from kubelet import container_sandboxes, container_settings, environment
 from kubelet.container_settings import Rules, Traits
 from tests.kubelet.builders import container, sandbox, template
 
@@ -195,3 +198,34 @@ def test_only_podman_wants_to_be_told_the_name_of_the_host(podman: bool) -> None
     """Docker refuses a name where the network is another container's."""
     body = made(container(), traits=Traits(podman=podman))
     assert ("Hostname" in body) == podman
+
+
+def test_a_kubelet_has_its_name_from_its_folder(tmp_path: Path) -> None:
+    """Drawn once; a folder that is moved keeps it, and a copy gets another one: two
+    kubelets never share containers."""
+    first = tmp_path / "first"
+    first.mkdir()
+    name = container_sandboxes.scope(first)
+    assert container_sandboxes.scope(first) == name
+    shutil.copytree(first, tmp_path / "copy")
+    copied = container_sandboxes.scope(tmp_path / "copy")
+    assert copied != name
+    assert container_sandboxes.scope(tmp_path / "copy") == copied
+    moved = first.rename(tmp_path / "moved")
+    assert container_sandboxes.scope(moved) == name
+    (moved / "identity.json").write_text("no json")
+    assert container_sandboxes.scope(moved) != name
+
+
+def test_pods_are_in_the_network_of_the_node() -> None:
+    """The engine's usual one, or that of `--pod-network`; the host's if it says so."""
+    for rules, host, wanted in (
+        (container_settings.Rules(), False, "bridge"),
+        (container_settings.Rules(network="pods"), False, "pods"),
+        (container_settings.Rules(network="pods"), True, "host"),
+    ):
+        pod = sandbox("u1", template(host_network=host))
+        body = container_settings.infra(pod, image="i", labels={}, rules=rules)
+        settings = body["HostConfig"]
+        assert isinstance(settings, dict)
+        assert settings["NetworkMode"] == wanted

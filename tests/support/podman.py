@@ -38,10 +38,11 @@ PROGRAMS = ("podman", "runc", "conmon", "busybox")
 APPLETS = [
     "sh", "cat", "dd", "echo", "env", "false", "grep", "head", "hostname", "httpd",
     "id", "kill", "ls", "mkdir", "mount", "nc", "pidof", "sleep", "stat", "stty",
-    "test", "touch", "true", "wc", "wget", "yes",
+    "tar", "test", "touch", "true", "wc", "wget", "yes",
 ]  # fmt: skip
 START_TIMEOUT_S = 60
 END_TIMEOUT_S = 15
+REMOVALS = 3
 LOGIN = "user:secret"
 # Hard limits of a sandbox are lower than what Podman asks for, and a machine without
 # systemd has no journal and no slices.
@@ -121,7 +122,7 @@ def engine() -> Iterator[Podman]:
                 try:
                     yield podman
                 finally:
-                    podman.run("rm", "--all", "--force", "--time", "0")
+                    _remove_all(podman)
     finally:
         _tidy(folder)
 
@@ -320,6 +321,16 @@ def _network() -> dict[str, object]:
         "dns_enabled": False,
         "ipam_options": {"driver": "host-local"},
     }
+
+
+def _remove_all(podman: Podman) -> None:
+    """Tries again: what a service has left half done is done by the next command, and
+    a container that stays would leave its network behind."""
+    for _ in range(REMOVALS - 1):
+        with contextlib.suppress(subprocess.CalledProcessError):
+            podman.run("rm", "--all", "--force", "--time", "0")
+            return
+    podman.run("rm", "--all", "--force", "--time", "0")
 
 
 def _wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
