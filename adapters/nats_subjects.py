@@ -39,6 +39,8 @@ holds the subject and the reply subject: a long name must be refused before it."
 _EMPTY: Final = "_"
 _EMPTY_ESCAPED: Final = "%5F"
 _NODE_LOGIN: Final = "node-"
+_PLAIN: Final = re.compile(r"[a-z0-9-]+")
+"""A token as it is: of a million pods' names, `escape_token` need not keep each."""
 _TOKENS: Final = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
 
 
@@ -130,8 +132,14 @@ def parse_node_subject(subject: str) -> str:
 
 
 def event_subject(namespace: str, kind: str, name: str, event: str) -> str:
-    """Where a committed event is published."""
-    return _subject("rollbook.event", namespace, kind, name, event)
+    """Where a committed event is published; `event` is the name of its class."""
+    token = name if _PLAIN.fullmatch(name) else escape_token(name)
+    return _fitting(f"{_events_of(namespace, kind)}.{token}.{event}")
+
+
+@functools.lru_cache(maxsize=4096)
+def _events_of(namespace: str, kind: str) -> str:
+    return f"rollbook.event.{escape_token(namespace)}.{escape_token(kind)}"
 
 
 def metric_subject(user: str, namespace: str, metric: str) -> str:
@@ -233,7 +241,10 @@ def safe_reply(user: str, reply_subject: str) -> bool:
 
 
 def _subject(prefix: str, *parts: str) -> str:
-    subject = ".".join((prefix, *map(escape_token, parts)))
+    return _fitting(".".join((prefix, *map(escape_token, parts))))
+
+
+def _fitting(subject: str) -> str:
     if len(subject) > MAX_SUBJECT_BYTES:
         raise errors.Rejected(
             "BadRequest",

@@ -225,7 +225,7 @@ class Reader:
         """
         async with self._folding:
             self._woken.clear()
-            last = await self.ask(lambda log: log.last_position())
+            last, rows = await self.ask(self._newest)
             if last < self.position:
                 _log.error(
                     "the log has gone back from %d to %d: starting anew",
@@ -238,7 +238,7 @@ class Reader:
                     self.observer.start(0)
             self.committed = last
             if self._started:
-                await self._fold_up_to(last)
+                await self._fold_up_to(last, rows)
             else:
                 await self._start(last)
             self._take_snapshot()
@@ -272,15 +272,25 @@ class Reader:
             self.position - begin,
         )
 
-    async def _fold_up_to(self, last: int) -> None:
-        """Page by page; the events of an unfinished step wait for the next page.
+    def _newest(self, log: EventLog) -> tuple[int, list[Row]]:
+        """The last position, and the first page of what is not folded yet: one way to
+        the store's thread and back for a small step, and not two."""
+        last = log.last_position()
+        if not self._started or last <= self.position:
+            return last, []
+        return last, log.read(self.position, min(self._page_rows, last - self.position))
+
+    async def _fold_up_to(self, last: int, first: Sequence[Row] = ()) -> None:
+        """Page by page, of which `first` is the first where it is given; the events of
+        an unfinished step wait for the next page.
 
         Asking for a page is when the loop runs (rule 2).
         """
         waiting: list[Item] = []
         read = self.position
         while read < last:
-            rows = await self._page(read, min(self._page_rows, last - read))
+            rows = first or await self._page(read, min(self._page_rows, last - read))
+            first = ()
             if not rows:
                 raise errors.Transient(f"the store has no position {read + 1} yet")
             read = rows[-1].position

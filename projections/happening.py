@@ -99,4 +99,6 @@ def line(
 
 def _number(recorded: Recorded, index: int) -> int:
     """Unique while one event makes fewer lines than `_LINES_PER_EVENT`."""
-    return recorded.position * _LINES_PER_EVENT + min(index, _LINES_PER_EVENT - 1)
+    if index >= _LINES_PER_EVENT:
+        index = _LINES_PER_EVENT - 1
+    return recorded.position * _LINES_PER_EVENT + index

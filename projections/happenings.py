@@ -32,9 +32,12 @@ class Happenings:
     """The newest lines, in order of arrival; `evolve` is all that changes them."""
 
     def __init__(self, kept: int = KEPT) -> None:
-        self._kept = kept
-        self._lines: deque[Happening] = deque()
+        self._lines: deque[Happening] = deque(maxlen=kept)
         self._by_object: dict[tuple[str, str, str], deque[Happening]] = {}
+        """Of the lines up to `_indexed`, some of which may have gone meanwhile."""
+        self._indexed = -1
+        self._entries = 0
+        """How many were put into the index since it was empty."""
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -44,7 +47,14 @@ class Happenings:
 
     def of(self, kind: str, namespace: str, name: str) -> list[Happening]:
         """The lines about one object, oldest first; `kind` as in `Deployment`."""
-        return [*self._by_object.get((kind, namespace, name), ())]
+        self._index()
+        mine = self._by_object.get((kind, namespace, name))
+        if mine is None:
+            return []
+        oldest = self._lines[0].number
+        while mine and mine[0].number < oldest:
+            mine.popleft()
+        return [*mine]
 
     def at(self, position: int) -> list[Happening]:
         """The lines of the event at `position`, which no later event follows."""
@@ -62,20 +72,29 @@ class Happenings:
         """Afterwards the lines of the event are here (see `lines`)."""
         handler = _LINES.get(type(recorded.event))
         if handler is not None:
-            for line in handler(recorded, before_pod, cluster):
-                self._add(line)
+            self._lines.extend(handler(recorded, before_pod, cluster))
 
     def _add(self, line: Happening) -> None:
-        if len(self._lines) >= self._kept:
-            oldest = self._lines.popleft()
-            key = (oldest.kind, oldest.namespace, oldest.name)
-            mine = self._by_object[key]
-            mine.popleft()
-            if not mine:
-                del self._by_object[key]
         self._lines.append(line)
-        key = (line.kind, line.namespace, line.name)
-        self._by_object.setdefault(key, deque()).append(line)
+
+    def _index(self) -> None:
+        """Afterwards all lines are in the index. It is made when somebody asks: to
+        keep it up with each line took a sixth of the fold."""
+        if self._entries > 2 * len(self._lines):
+            # Most of it is about lines that have gone.
+            self._by_object.clear()
+            self._indexed, self._entries = -1, 0
+        fresh: list[Happening] = []
+        for line in reversed(self._lines):
+            if line.number <= self._indexed:
+                break
+            fresh.append(line)
+        for line in reversed(fresh):
+            key = (line.kind, line.namespace, line.name)
+            self._by_object.setdefault(key, deque()).append(line)
+        if fresh:
+            self._indexed = fresh[0].number
+            self._entries += len(fresh)
 
 
 def lines(

@@ -199,14 +199,14 @@ class Ranking:
     def _put(self, held: Pod, age: int) -> None:
         ages = self._cells.setdefault(_fixed(held), {})
         cell = ages.setdefault(age, {}).setdefault(held.node, [])
-        bisect.insort(cell, (held.uid, held), key=_uid)
+        bisect.insort(cell, (held.uid, held))
 
     def _take(self, held: Pod, age: int) -> None:
         fixed = _fixed(held)
         ages = self._cells[fixed]
         by_node = ages[age]
         cell = by_node[held.node]
-        del cell[bisect.bisect_left(cell, held.uid, key=_uid)]
+        del cell[bisect.bisect_left(cell, (held.uid,))]
         if not cell:
             del by_node[held.node]
             if not by_node:

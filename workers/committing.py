@@ -47,8 +47,8 @@ class Committer:
             self._sealer = Sealer(self._log)
         return self._sealer
 
-    def append(self, outcome: Step) -> None:
-        """Afterwards the step is on disk.
+    def append(self, outcome: Step) -> list[Row]:
+        """Afterwards the step is on disk; its rows as they lie there.
 
         Raises `Conflict` or `Permanent` where another writer has appended.
         """
@@ -60,6 +60,7 @@ class Committer:
         except Transient as error:
             self._append_again(rows, tracking, made, error)
         sealer.committed(made)
+        return rows
 
     def _append_again(
         self,

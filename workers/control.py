@@ -19,7 +19,7 @@ import msgspec
 from adapters import cancelling, collector, nats_wire
 from adapters.archive_segment import Damaged
 from adapters.clock import Clock, MonotoneClock
-from adapters.eventlog import EventLog
+from adapters.eventlog import EventLog, Row
 from domain import names
 from domain.errors import Permanent, Transient
 from domain.protocol import Answer, Assignment, Pulse
@@ -88,6 +88,8 @@ class Control:
         self._commit_thread = ThreadPoolExecutor(1, "commit")
         self._read_thread = ThreadPoolExecutor(1, "lookup")
         self._committer = Committer(log)
+        self._written: list[Row] = []
+        """What the last commit has written."""
         self._client: nats_wire.Client | None = None
         self._relay: Relay | None = None
         self._progress: Callable[[int, int], None] | None = None
@@ -339,7 +341,7 @@ class Control:
             if outcome.events:
                 await self._publish_committed()
                 assert self._relay is not None, "it is made before the first commit"
-                self._relay.wake()
+                self._relay.wake(self._written)
             if sequence:
                 # It may be smaller than the last one: the stream may be a new one.
                 self._decided = sequence
@@ -377,7 +379,7 @@ class Control:
 
     def _append(self, outcome: Step) -> None:
         begin = time.perf_counter()
-        self._committer.append(outcome)
+        self._written = self._committer.append(outcome)
         self.numbers.append.observe(time.perf_counter() - begin)
 
     async def _speak(self, outcome: Step) -> None:

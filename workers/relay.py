@@ -1,12 +1,16 @@
 """The relay: every committed event to the stream EVENTS, in order, from the store.
 
-It reads what it publishes from the store, never from memory, so it cannot say what is
-not on disk, may lag as far as it likes, and after any loss goes on where the stream
-ends. JetStream is transport: losing it costs a publication, nothing else.
+What it publishes was committed: rows are handed to it behind their commit, or read from
+the store. So it cannot say what is not on disk, may lag as far as it likes, and after
+any loss goes on where the stream ends. JetStream is transport: losing it costs a
+publication, nothing else.
 """
 
 import asyncio
+import itertools
 import logging
+from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from adapters import nats_wire
@@ -15,6 +19,8 @@ from domain import catalogue, names
 from domain.errors import Transient
 
 PAGE: Final = 1_000
+HELD_ROWS: Final = 10_000
+"""Of a relay that lags further behind, the store is the memory."""
 RETRY_SECONDS: Final = 0.5
 _log = logging.getLogger(__name__)
 
@@ -28,11 +34,18 @@ class Relay:
         self._log = log
         self._publisher = publisher
         self._woken = asyncio.Event()
+        self._handed: deque[Row] = deque(maxlen=HELD_ROWS)
+        """The newest rows that were committed, without a gap."""
         self.position = 0
         """The last position that is known to be in EVENTS."""
 
-    def wake(self) -> None:
-        """Something was committed: there is something to publish."""
+    def wake(self, rows: Sequence[Row] = ()) -> None:
+        """Something was committed; `rows`, if given, are on disk, and there is nothing
+        newer in the log."""
+        handed = self._handed
+        if not rows or (handed and handed[-1].position + 1 != rows[0].position):
+            handed.clear()
+        handed.extend(rows)
         self._woken.set()
 
     async def run(self) -> None:
@@ -64,7 +77,7 @@ class Relay:
 
     async def _drain(self) -> None:
         while True:
-            rows = await asyncio.to_thread(self._log.read, self.position, PAGE)
+            rows = await self._next()
             if not rows:
                 return
             reached = await self._publisher.publish([_message(row) for row in rows])
@@ -78,6 +91,17 @@ class Relay:
                 if stuck:
                     # The broker remembers ids of what it has no more, for two minutes.
                     await asyncio.sleep(RETRY_SECONDS)
+
+    async def _next(self) -> list[Row]:
+        """What comes behind `position`: of what was handed over, else of the store."""
+        handed, after = self._handed, self.position
+        if handed and handed[-1].position == after:
+            return []
+        while handed and handed[0].position <= after:
+            handed.popleft()
+        if handed and handed[0].position == after + 1:
+            return [*itertools.islice(handed, PAGE)]
+        return await asyncio.to_thread(self._log.read, after, PAGE)
 
 
 def _message(row: Row) -> tuple[str, int, bytes]:

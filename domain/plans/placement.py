@@ -123,14 +123,25 @@ def place(
     best: NodeView | None = None
     best_first, best_left = (0, 0), 0
     feasible = looked_at = 0
+    cpu_milli, memory = needs.cpu_milli, needs.memory
+    anywhere = not needs.node_selector and needs.affinity is None
     while looked_at < count and feasible < limit:
         node = nodes[index]
         index = index + 1 if index + 1 < count else 0
         looked_at += 1
-        if lacks(needs, node):
+        taints = node.taints
+        # Most nodes take most pods: `lacks` is asked where that is not seen at once.
+        if not (
+            anywhere
+            and node.ready
+            and not taints
+            and not node.unschedulable
+            and node.free_pods >= 1
+            and cpu_milli <= node.free_cpu_milli
+            and memory <= node.free_memory
+        ) and lacks(needs, node):
             continue
         feasible += 1
-        taints = node.taints
         avoided = _avoided(needs.tolerations, taints) if taints else 0
         first = avoided, siblings(node.name)
         if best is not None and first > best_first:
