@@ -11,7 +11,7 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 BIN := $(VENV)/bin
-RUNTIME := $(VENV)/.installed-runtime
+INSTALLED := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
 UV := $(shell command -v uv 2>/dev/null)
 
@@ -94,7 +94,7 @@ perturb: install-dev ## a fault at every single point of small stories; compare 
 	@$(BIN)/python -m tests.simulation.perturbation
 
 .PHONY: install
-install: $(RUNTIME) ## only install, into .venv
+install: $(INSTALLED) ## only install, into .venv
 
 .PHONY: install-dev
 install-dev: $(DEV) ## install what the tests and the checks need too
@@ -134,14 +134,14 @@ endif
 HAVE_PIP ?= :
 SELF = $(INSTALL) --no-deps --no-build-isolation --editable .
 
-$(RUNTIME): pyproject.toml requirements/build.txt requirements/runtime.txt $(BIN)/python
+$(INSTALLED): pyproject.toml requirements/build.txt requirements/runtime.txt $(BIN)/python
 	@echo "Installing Rollbook into $(VENV) …"
 	@$(HAVE_PIP)
 	@$(INSTALL) --require-hashes -r requirements/build.txt -r requirements/runtime.txt
 	@$(SELF)
 	@touch $@
 
-$(DEV): requirements/dev.txt $(RUNTIME)
+$(DEV): requirements/dev.txt $(INSTALLED)
 	@echo "Installing what the tests and checks need into $(VENV) …"
 	@$(HAVE_PIP)
 	@$(INSTALL) --require-hashes -r requirements/dev.txt
