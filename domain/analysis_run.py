@@ -18,6 +18,7 @@ import msgspec
 
 from domain.analysis import Analyse, Check, Policy, Wait, number
 from domain.events import Event, Recorded
+from domain.podspec import PodTemplateSpec
 from domain.protocol import PodObservation
 
 Verdict = Literal["", "pass", "fail", "inconclusive"]
@@ -149,6 +150,14 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The figures of the verdict."""
 
 
+class Left(msgspec.Struct, frozen=True):
+    """The run of the newest revision with its template, while another one is asked for
+    of which no revision has begun."""
+
+    template: PodTemplateSpec
+    run: Run
+
+
 def started(run: Run, revision: int, now: float) -> Run:
     """The run once its revision has begun."""
     return Run(
@@ -158,6 +167,25 @@ def started(run: Run, revision: int, now: float) -> Run:
         round=1,
         round_at=now,
     )
+
+
+def leave(
+    run: Run,
+    left: Left | None,
+    template: PodTemplateSpec,
+    wanted: PodTemplateSpec,
+    anew: Run,
+) -> tuple[Run, Left | None]:
+    """The run once `wanted` is asked for instead of `template`, and what is left.
+
+    Back at the template of the newest revision no revision begins: its run goes on.
+    Anything else begins with `anew`.
+    """
+    if run.revision:
+        left = Left(template, run)
+    if left is not None and left.template == wanted:
+        return left.run, None
+    return anew, left
 
 
 def resumed(run: Run, now: float) -> Run:

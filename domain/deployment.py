@@ -16,7 +16,7 @@ from typing import Final, Literal
 import msgspec
 
 from domain import analysis_run, objects, podspec
-from domain.analysis_run import Run
+from domain.analysis_run import Left, Run
 from domain.events import Event, Recorded, next_stage
 
 CHANGE_CAUSE: Final = "kubernetes.io/change-cause"
@@ -339,6 +339,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     generate_name: str = ""
     run: Run = Run()
     """The rollout of its template, as far as that is not Kubernetes'."""
+    left: Left | None = None
 
     @property
     def key(self) -> str:
@@ -389,12 +390,14 @@ def evolve(deployment: Deployment | None, recorded: Recorded) -> Deployment | No
     if _raises_generation(event) and deployment.generation_cause != recorded.cause:
         change["generation"] = deployment.generation + 1
         change["generation_cause"] = recorded.cause
+    run, left = _runs(deployment, recorded)
     return msgspec.structs.replace(
         deployment,
         stage=stage,
         version=recorded.version,
         position=recorded.position,
-        run=_run(deployment.run, recorded),
+        run=run,
+        left=left,
         **change,
     )
 
@@ -418,25 +421,27 @@ def _created(recorded: Recorded, event: DeploymentCreated, stage: str) -> Deploy
     )
 
 
-def _run(run: Run, recorded: Recorded) -> Run:
+def _runs(deployment: Deployment, recorded: Recorded) -> tuple[Run, Left | None]:
+    """The rollout, and the one that was left, after the event."""
     replace, event, now = msgspec.structs.replace, recorded.event, recorded.timestamp
+    run, left, was = deployment.run, deployment.left, deployment.template
     match event:
-        case DeploymentTemplateChanged():
-            return Run()
-        case DeploymentRolledBack():
-            return Run(rolled_back=True)
-        case DeploymentRollbackDeclined():
-            return replace(run, gave_up=run.gave_up or event.revision > 0)
-        case DeploymentResumed():
-            return analysis_run.resumed(run, now)
+        case DeploymentTemplateChanged() | DeploymentRolledBack():
+            anew = Run(rolled_back=isinstance(event, DeploymentRolledBack))
+            return analysis_run.leave(run, left, was, event.template, anew)
         case RevisionStarted():
-            return analysis_run.started(run, event.revision, now)
+            return analysis_run.started(run, event.revision, now), None
+        case DeploymentRollbackDeclined():
+            run = replace(run, gave_up=run.gave_up or event.revision > 0)
+        case DeploymentResumed():
+            run = analysis_run.resumed(run, now)
         case RolloutCompleted():
-            return replace(run, done=True)
+            run = replace(run, done=True)
         case RolloutStalled():
-            return replace(run, stalled=True)
+            run = replace(run, stalled=True)
         case _:
-            return analysis_run.evolve(run, recorded)
+            run = analysis_run.evolve(run, recorded)
+    return run, left
 
 
 def _raises_generation(event: Event) -> bool:
@@ -461,15 +466,7 @@ def _change(deployment: Deployment, event: Event) -> dict[str, object]:
         case DeploymentScaled():
             return {"spec": replace(spec, replicas=event.after)}
         case DeploymentConfigured():
-            return {
-                "spec": replace(
-                    spec,
-                    strategy=event.strategy,
-                    min_ready_seconds=event.min_ready_seconds,
-                    revision_history_limit=event.revision_history_limit,
-                    progress_deadline_seconds=event.progress_deadline_seconds,
-                )
-            }
+            return {"spec": replace(spec, **msgspec.structs.asdict(event))}
         case DeploymentPaused():
             return {"spec": replace(spec, paused=True)}
         case DeploymentResumed():

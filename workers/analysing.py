@@ -252,4 +252,6 @@ def _roll_back(state: State, owner: Deployment, why: str, cause: int) -> None:
             revision=owner.run.revision,
         )
     actor = events.DEPLOYMENT_CONTROLLER
-    state.emit(owner.key, found, actor=actor, cause=cause)
+    decided = state.emit(owner.key, found, actor=actor, cause=cause)
+    # Declined, it goes on as it is: nothing else would have it looked at again.
+    state.dirty_deployments.add(owner.key, decided.position)

@@ -6,10 +6,11 @@
    one step. A change of its conditions is an event too; a look that changes nothing is
    said live only (`State.readings`).
 3. What it remembers (proposals, its own changes) and whom it selects is volatile: after
-   a restart it is as if each was seen for the first time (spec 5.2).
+   a restart it is as if each was seen for the first time (spec 5.2). What nobody has
+   had time to say since then is no news, and is not told.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -102,6 +103,8 @@ def _carry_out(state: State, held: PlainObject, found: autoscale.Plan) -> None:
         )
         scaled = _scaled(state, wanted)
         state.emit(wanted.target, scaled, actor=actor, cause=decided.position)
+    if _is_early(state, progress, found):
+        return
     if not autoscaler.same(progress.conditions, found.conditions):
         changed = autoscaler.AutoscalerConditionsChanged(
             conditions=tuple(
@@ -111,6 +114,24 @@ def _carry_out(state: State, held: PlainObject, found: autoscale.Plan) -> None:
             complaints=found.complaints,
         )
         state.emit(held.key, changed, actor=actor, cause=cause)
+
+
+def _is_early(
+    state: State, progress: autoscaler.Progress, found: autoscale.Plan
+) -> bool:
+    """The metrics that it had before a restart have not been said again (rule 3)."""
+    since = state.health.restarted_at
+    if since is None or state.now > since + state.settings.measurements.fresh_for:
+        return False
+    before, after = _active(progress.conditions), _active(found.conditions)
+    if before is None or after is None or found.rescale is not None:
+        return False
+    missing = after.status == "False" and after.reason.startswith("FailedGet")
+    return before.status == "True" and missing
+
+
+def _active(conditions: Iterable[autoscaler.Condition]) -> autoscaler.Condition | None:
+    return next((each for each in conditions if each.type == "ScalingActive"), None)
 
 
 def _scaled(state: State, wanted: autoscale.Rescale) -> events.Event:

@@ -32,9 +32,10 @@ from domain.protocol import (
 from workers import analysing, decisions, metric_intake
 from workers.analysing import MeasurementInput
 from workers.decisions import Target
+from workers.marks import Heard
 from workers.metric_intake import MetricInput
 from workers.outbox import Outbox
-from workers.state import Heard, State
+from workers.state import State
 
 _COMMAND: Final = msgspec.json.Decoder(CommandMessage)
 _REPORT: Final = msgspec.json.Decoder(Report)

@@ -14,7 +14,8 @@ from domain.errors import Permanent
 from domain.events import Recorded
 from domain.protocol import Answer
 from projections import nearest
-from workers.state import Heard, State
+from workers.marks import Heard
+from workers.state import State
 
 PAGE: Final = 2_000
 _log = logging.getLogger(__name__)

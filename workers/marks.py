@@ -1,8 +1,13 @@
 """What a step remembers without the log: who was heard, and what must be looked at.
 
-Both are volatile, and forgotten by a restart (rule 2 of workers/state.py). Its rule 3
-says which of two causes of one mark is kept.
+All of it is volatile, and forgotten by a restart (rule 2 of workers/state.py). Rule 3
+there says which of two causes of one mark is kept.
 """
+
+from typing import Final
+
+GONE_REMEMBERED: Final = 10_000
+"""More than are ended while one command waits for its step."""
 
 
 class Heard:
@@ -18,6 +23,24 @@ class Heard:
         self.last = last
         self.first = 0
         self.counted = 0
+
+
+class Gone:
+    """The last versions of the pods that went last: a command that makes one of such a
+    name may have been looked up in the store before the end of the former was there."""
+
+    def __init__(self) -> None:
+        self._versions: dict[str, int] = {}
+
+    def add(self, stream: str, version: int) -> None:
+        """The pod is gone, by this version of its stream."""
+        self._versions[stream] = version
+        if len(self._versions) > GONE_REMEMBERED:
+            del self._versions[next(iter(self._versions))]
+
+    def last(self, stream: str, stored: int) -> int:
+        """The last version, where the store knew `stored` some time ago."""
+        return max(stored, self._versions.get(stream, 0))
 
 
 class Marks:

@@ -170,7 +170,9 @@ class Outbox:
             return
         changes = self._of(held.node)
         if isinstance(event, pod.PodTerminationRequested):
-            changes.stop.append(_stop(held, self._state.now))
+            # It may be another pod of that name by now; the former is in `left`.
+            if held.stage == pod.TERMINATING:
+                changes.stop.append(_stop(held, self._state.now))
         elif held.stage == pod.BOUND:
             self._run(changes, held)
 

@@ -30,8 +30,7 @@ from domain.pod import Pod
 from domain.protocol import Answer, AutoscalerReading, NodeUsage
 from projections.cluster import Cluster
 from workers import autoscalers, metrics
-from workers.marks import Heard as Heard
-from workers.marks import Marks as Marks
+from workers.marks import Gone, Heard, Marks
 from workers.settings import Settings as Settings
 from workers.timers import Timers
 
@@ -55,9 +54,10 @@ class State:
         """Since when nodes that pods are bound to are not there any more."""
         self.metrics = metrics.Metrics(self.settings.measurements)
         self.autoscalers = autoscalers.Autoscalers()
+        self.gone = Gone()
         self.measured: list[NodeUsage] = []
-        """What nodes said of usage in this step, to be published, and …"""
-        self.readings: list[AutoscalerReading] = []  # what autoscalers saw
+        self.readings: list[AutoscalerReading] = []
+        """What nodes said of usage, and autoscalers saw, to be published."""
         self.counters: dict[str, int] = {}
         self.commands: dict[tuple[str, str], int] = {}
         """What became of commands, by verb and result, since the start."""
@@ -98,11 +98,11 @@ class State:
         `known_version` is the last version of a stream of which the state has nothing
         (the name was used long ago), as the store has it.
         """
-        version = self.cluster.version_of(stream) or known_version
+        known = self.cluster.version_of(stream) or self.gone.last(stream, known_version)
         recorded = Recorded(
             self.cluster.position + 1,
             stream,
-            version + 1,
+            known + 1,
             self.now,
             actor,
             cause,
@@ -113,6 +113,7 @@ class State:
         before = self.cluster.fold(recorded)
         if before is not None and stream not in self.cluster.actual.pods:
             self.left.append((recorded, before))
+            self.gone.add(stream, recorded.version)
         mark(self, recorded, before)
         return recorded
 

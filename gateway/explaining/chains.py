@@ -4,7 +4,8 @@
    (ARCHITECTURE.md, Causes). A chain shows that one and makes up no other.
 2. A chain that ends at a report or a timer says what triggered a change, not what it
    was for. The newest wish for the same object by then is shown beside it, apart,
-   because the log does not tie the two (`wish`).
+   because the log does not tie the two (`wish`). What the writer decided by itself of
+   what shall be there, a rollback or a pause, stands in the place of a wish.
 3. Causes strictly decrease, so a chain ends; one longer than `LINKS_MAX` is cut and
    says where.
 """
@@ -41,6 +42,8 @@ _WISHES: Final[tuple[type[Event], ...]] = (
     replicaset.ReplicaSetDeletionRequested,
     replicaset.ReplicaSetDeleted,
 )
+_DECIDED: Final = (deployment.DeploymentRolledBack, deployment.DeploymentPaused)
+"""Of `_WISHES` those that count whoever made them (rule 2)."""
 _PLANNED: Final = (
     events.DEPLOYMENT_CONTROLLER,
     events.REPLICASET_CONTROLLER,
@@ -129,7 +132,8 @@ class Chains:
             return []
         before = planned.position + 1
         for found in self._at.backwards(stream, before, WISH_LOOK_BACK):
-            if isinstance(found.event, _WISHES) and found.actor not in _PLANNED:
+            asked = found.actor not in _PLANNED or isinstance(found.event, _DECIDED)
+            if asked and isinstance(found.event, _WISHES):
                 wish = follow(self._at, found)[0]
                 held = {each.position for each in chain}
                 return [] if wish[0].position in held | self._told else wish

@@ -5,6 +5,10 @@ Prometheus; its images are a web server that answers well and one that answers 5
 """
 
 import json
+import os
+import shutil
+import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +16,7 @@ import pytest
 import yaml
 
 from adapters import nats_server
+from domain import analysis_run
 from tests.metrics import prometheus, promtool
 from tests.support import system
 from tests.support.system import System, eventually
@@ -194,6 +199,88 @@ def test_what_prometheus_knows_rolls_back(cluster: System, folder: Path) -> None
         return image(cluster, "queried") == "app:good"
 
     eventually(seen_and_rolled_back, "rolled back")
+    rolled_out(cluster, "queried")
+    tells_why(cluster, "queried")
+
+
+def tells_why(cluster: System, name: str) -> None:
+    """Every place that tells of the rollback has its reason with the figures: the
+    history (ours and kubectl's), and `why`, down to the measurement and to the user who
+    asked for all that."""
+    cause = "rolled back from revision 2: errors 1 > 0 in 1 of 1 measurement"
+    history = cluster.cli("rollout", "history", f"deployment/{name}")
+    assert f"3         {cause}" in history
+    assert "2         image main=app:good → app:bad" in history
+
+    why = cluster.cli("why", f"deployment/{name}")
+    told = (
+        "it served what had been asked for by then:",
+        f"Deployment {name} was rolled back to revision 1",
+        "errors 1 > 0",
+    )
+    places = [why.find(words) for words in told]
+    assert -1 not in places, why
+    assert places == sorted(places), why
+
+    if (kubectl := shutil.which("kubectl")) is not None:
+        environment = os.environ | {"KUBECONFIG": str(cluster.folder / "kubeconfig")}
+        said = subprocess.run(
+            [kubectl, "rollout", "history", f"deployment/{name}"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+        assert "REVISION  CHANGE-CAUSE" in said
+        assert f"3         {cause}" in said
+
+
+def test_a_prometheus_that_hangs_delays_only_who_asks_it(
+    folder: Path, tmp_path: Path
+) -> None:
+    """A server that takes connections and never answers: a revision that is measured by
+    its pods' own words is rolled back meanwhile; who asks the dead one is still waiting,
+    and says so when its time is over."""
+    with socket.create_server(("127.0.0.1", 0)) as dead:
+        port = dead.getsockname()[1]
+        file = tmp_path / "monitor.yaml"
+        file.write_text("scrape: {interval: 1s}\n")
+        options = {
+            "--nodes": "1",
+            "--images": str(folder / "images"),
+            "--prometheus": f"http://127.0.0.1:{port}",
+            "--monitor-config": str(file),
+        }
+        given = [word for pair in options.items() for word in pair]
+        with system.running(tmp_path / "data", *given) as cluster:
+            asking = analysed(name="asked", prometheus="q", max=0)
+            loaded = analysed(name="load", metric="app_load", max=10)
+            for name, check in (("waits", asking), ("goes", loaded)):
+                apply(cluster, manifest(name, "app:good", annotations=check))
+                rolled_out(cluster, name)
+            apply(cluster, manifest("goes", "app:busy", annotations=loaded))
+            eventually(lambda: image(cluster, "goes") == "app:good", "rolled back")
+
+            eventually(lambda: errors(cluster, "waits"), "the dead one's time is over")
+            assert all("10 s" in each for each in errors(cluster, "waits"))
+            assert image(cluster, "waits") == "app:good"
+            ended = "AnalysisEnded"
+            assert ended not in told(cluster, "waits"), "it goes on trying"
+            dead.settimeout(30.0)
+            with dead.accept()[0] as asked:
+                assert asked.recv(3) == b"POS", "it was asked"
+
+
+def errors(cluster: System, name: str) -> list[str]:
+    """Why measurements of the Deployment gave no number."""
+    stream = f"deployment/default/{name}"
+    return [
+        each.event.error
+        for each in cluster.events()
+        if each.stream == stream
+        and isinstance(each.event, analysis_run.MeasurementTaken)
+    ]
 
 
 def test_an_autoscaler_scales_by_what_pods_say(cluster: System) -> None:

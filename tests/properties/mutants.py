@@ -24,11 +24,13 @@ from tests.properties import (
     scripts_listeners,
     scripts_lost,
     scripts_owners,
+    scripts_watched,
 )
 from tests.properties import wrong_classics as classics
 from tests.properties import wrong_owners as owners
 from tests.properties import wrong_plans as plans
 from tests.properties import wrong_subscribers as subscribers
+from tests.properties import wrong_watched as watched
 from tests.properties import wrong_writer as writer
 from tests.properties.wrong_plans import Change
 
@@ -37,6 +39,7 @@ SCRIPTS: Final = (
     *scripts_lost.SCRIPTS,
     *scripts_listeners.SCRIPTS,
     *scripts_owners.SCRIPTS,
+    *scripts_watched.SCRIPTS,
 )
 EXAMPLES: Final = 40
 NOTICED: Final = (AssertionError, Conflict)
@@ -193,6 +196,19 @@ MUTANTS: Final[Sequence[Mutant]] = (
     ),
     Mutant("rollback asked for again", "S11", owners.request_stays),
     Mutant("pause forgets the stall", "I10", owners.pause_forgets_the_stall),
+    Mutant("recommendations forgotten", "A2", watched.recommendations_forgotten),
+    Mutant("silent pods are idle", "A2", watched.silent_pods_are_idle),
+    Mutant("fewest pods forgotten", "A1", watched.bounds_forgotten),
+    Mutant("old usage believed", "A2", watched.old_usage_believed),
+    Mutant("missing metric is zero", "A2", watched.missing_metric_asks_for_nothing),
+    Mutant("rollback twice", "S11", watched.rollback_forgets_that_it_is_one),
+    Mutant("rollback to what failed", "S11", watched.back_to_any_revision),
+    Mutant("any measurement believed", "S11", watched.any_measurement_believed),
+    Mutant("hold ends with a promotion", "S11", watched.hold_ends_with_a_promotion),
+    Mutant(
+        "full promotion of one step", "S11", watched.promotion_in_full_is_of_one_step
+    ),
+    Mutant("promotion not seen", "S11", watched.promotion_not_seen),
 )
 
 

@@ -19,6 +19,7 @@ from domain import (
 )
 from domain.pod import Pod
 from domain.replicaset import ReplicaSet
+from tests.simulation import actions_measured
 from tests.simulation.hollow_node import HollowNode
 from tests.simulation.world import Weather, World
 from tests.support.cluster import manifest
@@ -135,6 +136,13 @@ def _watch(world: World, name: str, steps: str | None) -> None:
     """Its rollouts go in steps from now on, or no longer."""
     body = {"changes": {"rollbook/steps": steps}, "overwrite": True}
     world.submit("deployment", name, "annotate", body)
+
+
+def _crash_loop(world: World, pick: int, times: int) -> None:
+    """A container crashes again and again."""
+    for _ in range(times):
+        _pod_fault(world, pick, "unready")
+        world.run_for(1.0)
 
 
 def _invalid(world: World, kind: str, name: str, verb: str, body: Any) -> None:
@@ -439,6 +447,7 @@ ACTIONS: Final[dict[str, Callable[..., None]]] = {
     "make": _make,
     "give owners": _give_owners,
     "ask for a rollback": _ask_for_rollback,
+    "crash loop": _crash_loop,
     "invalid": _invalid,
     "dry run": _dry_run,
     "command again": _again,
@@ -458,4 +467,5 @@ ACTIONS: Final[dict[str, Callable[..., None]]] = {
     "pause": _pause,
     "wall": _wall,
     "time": _time,
+    **actions_measured.ACTIONS,
 }

@@ -9,7 +9,8 @@
    3→2→0 is 3→0, and 3→4→0 is neither.
 3. Declared equal, and left out: what was observed (`PodReported`, availability, a
    node's registration and description, that it is ready), accounts of silent reports,
-   and repeated attempts to place a pod (`PodUnschedulable`).
+   repeated attempts to place a pod (`PodUnschedulable`), and what an autoscaler says of
+   its looks (`AutoscalerConditionsChanged`): proposals are forgotten by a restart.
 """
 
 from collections import Counter
@@ -17,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from domain import command, deployment, node, pod, replicaset
+from domain import analysis_run, autoscaler, command, deployment, node, pod, replicaset
 from domain.events import Event, Recorded
 from projections.cluster import Cluster
 from tests.support.cluster import SimCluster
@@ -31,6 +32,7 @@ DECLARED_EQUAL: Final[tuple[type[Event], ...]] = (
     node.NodeChanged,
     node.NodeBecameReady,
     node.ReportsCounted,
+    autoscaler.AutoscalerConditionsChanged,
 )
 
 EndState = dict[str, object]
@@ -88,6 +90,15 @@ def _told(recorded: Recorded) -> str:
             return f"{name} revision {event.revision}"
         case pod.PodTerminationRequested():
             return f"{name} {event.reason}"
+        case analysis_run.MeasurementTaken():
+            word = "passed" if event.passed else event.bound or "no number"
+            return f"{name} {event.revision}/{event.round} {event.check} {word}"
+        case analysis_run.AnalysisEnded():
+            return f"{name} {event.revision}/{event.round} {event.verdict}"
+        case deployment.DeploymentRolledBack():
+            return f"{name} to {event.to_revision}"
+        case autoscaler.AutoscalerRescaled():
+            return f"{name} {event.before} to {event.after}"
         case deployment.DeploymentScaled():
             return f"{name} {event.before} to {event.after}"
         case _:

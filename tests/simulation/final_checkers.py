@@ -1,14 +1,16 @@
 """What must hold when faults have stopped: replays, answers, ends of rollouts."""
 
 from collections import Counter
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
 
 from adapters.memory_log import MemoryLog, MemoryStore
-from domain import catalogue, deployment, names
+from domain import autoscaler, catalogue, deployment, names
 from domain.events import Recorded
 from projections.cluster import Cluster
+from tests.properties import watched_checkers
 from tests.properties.checking import Checker, template_of
 from tests.properties.log_checkers import compare
 from tests.simulation.hollow_node import HollowNode
@@ -168,6 +170,59 @@ class PathForgotten(Checker):
         assert sizes(fresh) == sizes(sim), "the path is not forgotten"
 
 
+class ComesToRest(Checker):
+    """A3: under a load that does not change, an autoscaler turns once at most, and
+    ends at a size that suits the load, or at a bound of its own."""
+
+    id = "A3"
+    kind = "liveness"
+
+    def at_rest(self, sim: SimCluster) -> None:
+        """Looks at the sizes since the load is steady, and at the last one."""
+        if not isinstance(sim, World) or not sim.steady_at:
+            return
+        ways: dict[str, list[bool]] = {}
+        for recorded in sim.of(autoscaler.AutoscalerRescaled, sim.steady_at):
+            event = recorded.event
+            assert isinstance(event, autoscaler.AutoscalerRescaled), "asked for"
+            if event.figures:
+                ways.setdefault(recorded.stream, []).append(event.after > event.before)
+        for stream, each in ways.items():
+            turns = sum(one != other for one, other in pairwise(each))
+            assert turns <= 1, f"{stream} turns {turns} times under a steady load"
+        for held in sim.cluster.plain.of(autoscaler.KIND):
+            self._suits(sim, held.key)
+
+    def _suits(self, sim: World, key: str) -> None:
+        spec = watched_checkers.spec_of(sim.state, key)
+        name = spec.scale_target_ref.name
+        owner = sim.cluster.desired.deployments.get(f"deployment/default/{name}")
+        scaling = sim.cluster.plain.objects[key].scaling
+        if owner is None or not owner.replicas or scaling is None:
+            return
+        said = {each.type: each for each in scaling.conditions}
+        active = said.get("ScalingActive")
+        least, most = spec.min_replicas or 1, spec.max_replicas
+        assert least <= owner.replicas <= most, f"{key} lets {owner.replicas} be"
+        if active is None or active.status != "True":
+            return
+        metrics = spec.metrics
+        source = metrics[0].resource
+        if len(metrics) > 1 or source is None:
+            return
+        percent = source.target.average_utilization
+        load = sim.loads.of.get(name)
+        if percent is None or load is None:
+            return
+        self.reached += 1
+        used = load.at(sim.now) // owner.replicas  # of 100m each
+        wanted = min(max(-(-used * owner.replicas // percent), least), most)
+        suits = 0.9 <= used / percent <= 1.1
+        assert suits or abs(wanted - owner.replicas) <= 1, (
+            f"{key} leaves {owner.replicas} pods with {used} % each of {percent} %"
+        )
+
+
 def manifest(owner: deployment.Deployment) -> dict[str, Any]:
     """What a user would write to have this Deployment."""
     spec = msgspec.to_builtins(owner.spec)
@@ -180,6 +235,7 @@ def manifest(owner: deployment.Deployment) -> dict[str, Any]:
 
 
 SUITE: Final[tuple[type[Checker], ...]] = (
+    ComesToRest,
     Answered,
     RolloutsEnd,
     SetAside,

@@ -21,6 +21,8 @@ from tests.support.simulated_node import SimNode, SimPod
 NEVER: Final = float("inf")
 BACKOFF_CAP: Final = 16.0
 """Seconds; shorter than shipped, so that a cluster is at rest sooner."""
+USAGE_EVERY: Final = 15.0
+"""Seconds between two samples of what pods use."""
 IMAGES: Final = ("app:bad", "app:worse")
 """The images that may be broken."""
 
@@ -70,6 +72,9 @@ class HollowNode(SimNode):
         self.skew = 0.0
         self._settings = settings
         self._is_broken = is_broken
+        self.sample: Callable[[HollowNode], protocol.Usage | None] | None = None
+        """What the kubelet measures; None while nobody wants to know."""
+        self.sample_at = 0.0
         self._statuses: dict[str, protocol.PodStatus] = {}
         self._restart_pods(name)
         super().__init__(name, allocatable)
@@ -96,7 +101,8 @@ class HollowNode(SimNode):
         """When something is due here, in the world's time."""
         if not self.alive:
             return NEVER
-        return min(self.hollow.wake, min(self.wake, self.life.wake) - self.skew)
+        due = min(self.hollow.wake, min(self.wake, self.life.wake) - self.skew)
+        return due if self.sample is None else min(due, self.sample_at)
 
     def tick(self, now: float) -> None:
         """Everything that is due by now is done."""
@@ -112,6 +118,10 @@ class HollowNode(SimNode):
             self.life.observe(self.time, facts)
             self.life.tick(self.time)
         self._hand_on()
+        if self.sample is not None and self.sample_at <= self.world:
+            self.sample_at = self.world + USAGE_EVERY
+            if (found := self.sample(self)) is not None:
+                self._carry_out(self.agent.on_usage(self.time, found))
         super().tick(self.time)
 
     def _see_images(self) -> None:
@@ -184,6 +194,21 @@ class HollowNode(SimNode):
         self._hand_on()
 
     # --- pods -----------------------------------------------------------------------
+
+    def is_serving(self, uid: str) -> bool:
+        """The pod is ready, as far as its kubelet knows, and does its share."""
+        status = self._statuses.get(uid)
+        held = self.pods.get(uid)
+        return status is not None and held is not None and status.ready
+
+    def serving(self, name: str) -> int:
+        """How many pods of the Deployment `name` share its load here."""
+        if not self.alive:
+            return 0
+        return sum(
+            self.is_serving(uid) and held.run.name.startswith(f"{name}-")
+            for uid, held in self.pods.items()
+        )
 
     def pending(self, broken: Callable[[str], bool]) -> list[str]:
         """Pods here move by themselves."""

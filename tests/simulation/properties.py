@@ -10,6 +10,7 @@ from tests.properties import (
     log_checkers,
     rollout_checkers,
     subscriber_checkers,
+    watched_checkers,
 )
 from tests.properties.checking import Checker
 from tests.simulation import final_checkers, system_checkers
@@ -27,7 +28,13 @@ PROPERTIES: Final[dict[str, tuple[type[Checker], ...]]] = {
     "S8": (log_checkers.Identity, log_checkers.Terminal, log_checkers.Incarnations),
     "S9": (rollout_checkers.Recreate, rollout_checkers.Proportion),
     "S10": (rollout_checkers.Revisions,),
-    "S11": (system_checkers.NoSelfRollback, system_checkers.RequestedRollbacks),
+    "S11": (
+        system_checkers.NoSelfRollback,
+        system_checkers.RequestedRollbacks,
+        watched_checkers.AutomaticRollbacks,
+        watched_checkers.Rounds,
+        watched_checkers.PromotedHolds,
+    ),
     "S12": (system_checkers.ReplacedWriters, system_checkers.SilencedWriters),
     "S13": (log_checkers.OwnWord,),
     "S14": (log_checkers.Causes, log_checkers.Compensation),
@@ -54,8 +61,12 @@ PROPERTIES: Final[dict[str, tuple[type[Checker], ...]]] = {
     "L5": (final_checkers.SetAside,),
     "L6": subscriber_checkers.SUITE,
     "L7": (final_checkers.PathForgotten,),
+    "A1": (watched_checkers.Bounds, watched_checkers.OneSize),
+    "A2": (watched_checkers.MeasuredDown,),
+    "A3": (final_checkers.ComesToRest,),
 }
-"""S16 has no checker that looks on: two runs are compared (twins.py)."""
+"""A1 to A3 are of autoscalers (watched_checkers.py). S16 has no checker that looks on:
+two runs are compared (twins.py)."""
 
 
 def reached(looked_on: Iterable[Checker]) -> dict[str, int]:

@@ -5,11 +5,13 @@ import logging
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import msgspec
 
+from domain import analysis, analysis_run
 from kubelet.hollow_runtime import HollowSettings
-from tests.properties import checkers, subscriber_checkers
+from tests.properties import checkers, subscriber_checkers, watched_checkers
 from tests.properties.checking import Checker
 from tests.simulation import actions, final_checkers, properties, system_checkers
 from tests.simulation.workload import EDITION, Plan
@@ -54,9 +56,10 @@ def suite() -> list[Checker]:
     """New checkers of every property, safety first, the one that waits last."""
     known = checkers.suite()
     safety = [each() for each in system_checkers.SUITE]
+    watched = [each() for each in watched_checkers.SUITE]
     final = [each() for each in final_checkers.SUITE]
     heard = [each() for each in subscriber_checkers.SUITE]
-    return [*known[:-1], *safety, *heard, *final, known[-1]]
+    return [*known[:-1], *safety, *watched, *heard, *final, known[-1]]
 
 
 def build(plan: Plan, watchers: Sequence[Watcher] | None = None) -> World:
@@ -127,7 +130,43 @@ def rest(world: World) -> None:
     for key in [*world.cluster.actual.nodes]:
         if key not in world.nodes:
             world.ask("node", key, "delete")
+    if _is_measured(world):
+        _come_to_rest(world)
     checkers.rest(world)
+
+
+TURNS: Final = 12
+"""How often people look whether a rollout waits for them."""
+
+
+def _is_measured(world: World) -> bool:
+    """Somebody has asked for an autoscaler or for a watched rollout, ever."""
+    kinds = {sent.target.kind for sent in world.submitted.values()}
+    deployments = world.cluster.desired.deployments.values()
+    watched = any(
+        analysis.policy(each.annotations).checks
+        or any(isinstance(step, analysis.Wait) and not step.seconds
+               for step in analysis.policy(each.annotations).steps)
+        for each in deployments
+    )  # fmt: skip
+    return "horizontalpodautoscaler" in kinds or watched
+
+
+def _come_to_rest(world: World) -> None:
+    """Loads are steady, what is measured is good, and people end the steps that wait:
+    every rollout ends, and autoscalers come to their sizes."""
+    checkers.heal(world)
+    world.steady()
+    for _ in range(TURNS):
+        for _, owner in [*world.cluster.desired.deployments.items()]:
+            if owner.spec.paused:
+                world.ask("deployment", owner.name, "resume")
+            policy, run = analysis.policy(owner.annotations), owner.run
+            waits = analysis_run.waits(policy, run)
+            if waits and not analysis_run.is_measuring(policy, run):
+                world.ask("deployment", owner.name, "promote")
+        world.run_for(60.0)
+    world.settle()
 
 
 def ratio() -> tuple[float, float]:

@@ -26,6 +26,7 @@ from tests.properties.checking import (
     template_of,
 )
 from tests.properties.rollout_checkers import secured
+from tests.properties.watched_checkers import is_automatic
 from tests.simulation.world import World
 from tests.support.cluster import SimCluster
 from workers.outbox import Step
@@ -61,7 +62,8 @@ class Unchanged(Checker):
 
 
 class NoSelfRollback(Checker):
-    """S11: a rollout that stalls is rolled back by users only."""
+    """S11: a rollout that stalls is rolled back by users only, unless one asked for it
+    (tests/properties/watched_checkers.py)."""
 
     id = "S11"
 
@@ -78,6 +80,8 @@ class NoSelfRollback(Checker):
         """Looks at each stall and at each rollback."""
         if isinstance(recorded.event, deployment.RolloutStalled):
             self.reached += 1
+        if is_automatic(recorded.event) and not recorded.command_id:
+            return
         if isinstance(recorded.event, deployment.DeploymentRolledBack):
             assert recorded.command_id or self._asked, "nobody asked for this rollback"
 
@@ -95,7 +99,7 @@ class RequestedRollbacks(Checker):
                 recorded.event,
                 deployment.DeploymentRolledBack | deployment.DeploymentRollbackDeclined,
             )
-            if not by_annotation or recorded.command_id:
+            if not by_annotation or recorded.command_id or is_automatic(recorded.event):
                 continue
             self.reached += 1
             after = [

@@ -18,9 +18,10 @@ from tests.simulation.actions import Action
 from tests.simulation.disk import DiskLog, DiskStore
 from tests.support import simulated_broker
 from tests.support.cluster import SimCluster, manifest
+from tests.workers import test_autoscaling, watched
 from workers.control import Control, ControlSettings
 from workers.decisions import Target
-from workers.intake import Founding, SyncInput
+from workers.intake import CommandInput, Founding, SyncInput
 from workers.outbox import Step
 from workers.state import State
 from workers.step import step as take_step
@@ -307,3 +308,121 @@ def test_a_resizing_that_does_not_go_the_whole_way_is_followed_by_another() -> N
 
     assert not found.failure
     assert found.reached["S9 Proportion"] > 1
+
+
+def test_a_pod_of_a_name_that_has_just_become_free() -> None:
+    """S1, S8: deleted by force and made again before the first is on disk, the pod's
+    stream goes on where it was, whatever the store said when the command came (B41);
+    and its node ends the former one only (B42)."""
+    sim = SimCluster(1)
+    create(sim)
+    name = next(iter(sim.cluster.actual.pods.values())).name
+    raw = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}}
+    raw["spec"] = {"containers": [{"name": "main", "image": "app:1"}]}
+
+    def asked(verb: str, body: object) -> CommandInput:
+        at = Target(namespace="default", kind="pod", name=name, verb=verb)
+        return sim.command_input(at, body)
+
+    sim.step(asked("delete", {"grace": 0}), asked("create", {"manifest": raw}))
+    sim.settle()
+
+    held = sim.cluster.actual.pods[f"pod/default/{name}"]
+    assert held.owner == ""
+    assert held.ready
+
+
+def test_a_rollout_goes_on_when_its_template_comes_back() -> None:
+    """Two changes of the template, there and back, before a revision begins: no new one
+    does, and the rollout that was under way goes on where it was (spec 2.3; B43)."""
+    sim = SimCluster(3)
+    wish: Any = manifest("web", "app:1", 4)
+    wish["metadata"]["annotations"] = {"rollbook/steps": "50%, pause"}
+    sim.ask("deployment", "web", "create", {"manifest": wish})
+    sim.settle()
+    sim.ask("deployment", "web", "set-image", {"images": {"main": "app:2"}})
+    sim.settle()
+    before = sim.cluster.desired.deployments["deployment/default/web"].run
+    assert (before.revision, before.step) == (2, 2)
+
+    sim.ask("deployment", "web", "pause")
+    for image in ("app:3", "app:2"):
+        sim.ask("deployment", "web", "set-image", {"images": {"main": image}})
+    sim.crash_control()
+    sim.ask("deployment", "web", "resume")
+    sim.settle()
+    answer = sim.ask("deployment", "web", "promote")
+    sim.settle()
+
+    assert answer.result == "accepted", answer.message
+    owner = sim.cluster.desired.deployments["deployment/default/web"]
+    assert (owner.run.revision, owner.run.done) == (2, True)
+    assert sim.sizes("web") == {"app:1": 0, "app:2": 4}
+
+
+def test_a_finished_rollout_stays_finished() -> None:
+    """There and back in one step, while nothing is rolled out: nothing is under way
+    that could be aborted (B43)."""
+    sim = SimCluster(3)
+    create(sim)
+    sim.ask("deployment", "web", "set-image", {"images": {"main": "app:2"}})
+    sim.settle()
+
+    def asked(image: str) -> CommandInput:
+        at = Target(
+            namespace="default", kind="deployment", name="web", verb="set-image"
+        )
+        return sim.command_input(at, {"images": {"main": image}})
+
+    sim.step(asked("app:3"), asked("app:2"))
+    sim.settle()
+
+    answer = sim.ask("deployment", "web", "abort")
+    assert answer.result == "rejected"
+    assert sim.sizes("web") == {"app:1": 0, "app:2": 3}
+
+
+def test_a_restart_is_no_news_of_an_autoscaler() -> None:
+    """Metrics are not in the log: until they are said again, nobody is told that they
+    are missing (B44)."""
+    sim = test_autoscaling.started()
+    test_autoscaling.under_load(sim, 80, 60.0)
+    before = len(sim.events)
+
+    sim.crash_control()
+    sim.run_for(16.0)
+    test_autoscaling.under_load(sim, 80, 60.0)
+    assert "AutoscalerConditionsChanged" not in sim.kinds(before)
+
+    sim.crash_control()
+    sim.run_for(90.0)
+    assert sim.kinds(before).count("AutoscalerConditionsChanged") == 1, (
+        "after a minute it is"
+    )
+
+
+def test_a_rollout_goes_on_when_its_rollback_is_declined() -> None:
+    """There is nothing to go back to: that is said, and the rollout is carried on in
+    the same step (B46)."""
+    sim = SimCluster(3)
+    sim.broken.add("app:1")
+    wish: Any = manifest("web", "app:1", 2, progressDeadlineSeconds=60)
+    sim.ask("deployment", "web", "create", {"manifest": wish})
+    sim.settle()
+    sim.ask("deployment", "web", "set-image", {"images": {"main": "app:2"}})
+    sim.run_for(1.0, progress=False)
+    (new,) = [held for held in sim.cluster.actual.pods.values() if held.node and
+              sim.cluster.desired.replicasets[held.owner].revision == 2]  # fmt: skip
+    sim.ask("deployment", "web", "pause")
+    watched.crash(sim, new, 1)
+    sim.nodes[new.node].boot(sim.now)  # the report was the test's, not its own
+    sim.settle()
+    changes = {"rollbook/auto-rollback": "crashes=0"}
+    sim.ask("deployment", "web", "annotate", {"changes": changes})
+    sim.settle()
+
+    sim.ask("deployment", "web", "resume")
+    assert len(sim.of(deployment.DeploymentRollbackDeclined)) == 1
+    sim.settle()
+
+    assert sim.sizes("web") == {"app:1": 0, "app:2": 2}

@@ -42,6 +42,11 @@ def test_an_edition_leaves_the_one_before_as_it_was() -> None:
         fourth = workload.plan(seed, 4)
         kept = tuple(each for each in fourth.actions if each.kind != "watch")
         assert kept == third.actions
+        fifth = workload.plan(seed, 5)
+        left = [*fifth.actions]
+        for each in fourth.actions:  # in their order, with others between them
+            while left.pop(0) != each:
+                pass
 
 
 def test_new_seeds_hold() -> None:
@@ -70,10 +75,11 @@ def test_equal_seeds_make_equal_runs() -> None:
 
 
 def test_every_property_has_a_checker_or_a_twin() -> None:
-    """S1 to S16, I1 to I14 and L1 to L7 are all looked after."""
+    """S1 to S16, I1 to I14, L1 to L7 and A1 to A3 are all looked after."""
     wanted = [f"S{n}" for n in range(1, 17)]
     wanted += [f"I{n}" for n in range(1, 15)]
     wanted += [f"L{n}" for n in range(1, 8)]
+    wanted += [f"A{n}" for n in range(1, 4)]
 
     assert [*properties.PROPERTIES] == wanted
     assert [id_ for id_, kinds in properties.PROPERTIES.items() if not kinds] == ["S16"]

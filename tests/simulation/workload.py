@@ -11,6 +11,7 @@
 | 2 | pods need time to start; the broker loses its stream of events, and goes away |
 | 3 | objects made by hand, owners that users name, rollbacks asked for by annotation |
 | 4 | rollouts in steps, which wait by time |
+| 5 | autoscalers under loads, automatic rollbacks, analyses (workload_measured.py) |
 """
 
 from random import Random
@@ -19,12 +20,12 @@ from typing import Any, Final
 import msgspec
 
 from kubelet.hollow_runtime import HollowSettings
-from tests.simulation import actions
+from tests.simulation import actions, workload_measured
 from tests.simulation.actions import Action
 from tests.support import simulated_broker
 from tests.support.cluster import rolling
 
-EDITION: Final = 4
+EDITION: Final = 5
 """The one from which new plans are drawn."""
 NAMES: Final = ("web", "api", "job")
 IMAGES: Final = ("app:1", "app:2", "app:3", "app:4", "app:bad", "app:worse")
@@ -91,7 +92,10 @@ def plan(seed: int, edition: int = EDITION) -> Plan:
     if edition == 2:
         return second
     third = _third(second)
-    return third if edition == 3 else _fourth(third)
+    if edition == 3:
+        return third
+    fourth = _fourth(third)
+    return fourth if edition == 4 else _fifth(fourth)
 
 
 def _second(first: Plan) -> Plan:
@@ -132,6 +136,17 @@ def _fourth(third: Plan) -> Plan:
         action = Action("watch", dice.choice(WAITS), how)
         found.insert(dice.randrange(1, len(found) + 1), action)
     return msgspec.structs.replace(third, edition=4, actions=tuple(found))
+
+
+def _fifth(fourth: Plan) -> Plan:
+    """The fifth edition of a plan."""
+    dice = Random(f"plan/{fourth.seed}/5")
+    found = [*fourth.actions]
+    for episode in workload_measured.drawn(dice, NAMES):
+        added = [Action(kind, dice.choice(WAITS), args) for kind, args in episode]
+        at = dice.randrange(1, len(found) + 1)
+        found[at:at] = added
+    return msgspec.structs.replace(fourth, edition=5, actions=tuple(found))
 
 
 def _action(dice: Random) -> Action:

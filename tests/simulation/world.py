@@ -22,8 +22,9 @@ from domain import protocol, times
 from domain.errors import Conflict, Permanent
 from kubelet.hollow_runtime import HollowSettings
 from projections.cluster import Cluster
+from tests.simulation import measuring
 from tests.simulation.disk import DiskLog, DiskStore, Unsynced
-from tests.simulation.hollow_node import HollowNode
+from tests.simulation.hollow_node import NEVER, USAGE_EVERY, HollowNode
 from tests.support.cluster import (
     TICK,
     Crash,
@@ -98,6 +99,16 @@ class World(SimCluster):
         """Steps still to be computed that will not be committed."""
         self.unsynced: Unsynced = "lost"
         self.delivered: Counter[str] = Counter()
+        self.loads = measuring.Loads()
+        self.monitor = measuring.Monitor()
+        self.lies: dict[str, str] = {}
+        """How nodes are wrong about what their pods use."""
+        self.metric_fault = ""
+        self._metric_at = NEVER
+        self._measurements: list[Input] = []
+        """Words of the monitor that are on their way."""
+        self.steady_at = 0
+        """The position since which loads and wires are steady; 0 while they are not."""
         super().__init__(
             nodes,
             allocatable=allocatable,
@@ -279,7 +290,56 @@ class World(SimCluster):
             self.unanswered[id_] = sent._replace(at=self.now + REDELIVERY)
             fates = self._fates([sent], "command")
             arrived += [self._delivered(each) for each in fates]
+        return arrived + self._measured()
+
+    # --- measurements ---------------------------------------------------------------
+
+    def measure(self) -> None:
+        """From now on kubelets measure, and somebody publishes the metric."""
+        if self._metric_at == NEVER:
+            self._metric_at = self.now
+            for node in self.nodes.values():
+                self._samples(node)
+
+    def _samples(self, node: SimNode) -> None:
+        assert isinstance(node, HollowNode), "there are no others"
+        node.sample = self._sample
+        node.sample_at = self.now + USAGE_EVERY * (len(node.name) % 7) / 7
+
+    def _sample(self, node: HollowNode) -> protocol.Usage | None:
+        how = self.lies.get(node.name, "true")
+        self.delivered["sample of usage"] += 1
+        if how != "true":
+            self.injected[f"usage: {how}"] += 1
+        nodes = [each for each in self.nodes.values() if isinstance(each, HollowNode)]
+        share = {
+            name: self.loads.share(name, nodes, self.now) for name in self.loads.of
+        }
+        return measuring.usage(node, share, how)
+
+    def _measured(self) -> list[Input]:
+        """What the monitor and the publisher of the metric say now."""
+        self._measurements += self.monitor.say(self.cluster, self.now)
+        arrived: list[Input] = []
+        if self._measurements:
+            arrived += self._fates(self._measurements, "measurement")
+        if self._metric_at <= self.now:
+            self._metric_at = self.now + USAGE_EVERY
+            load = self.loads.of.get("web")
+            if load is not None and self.metric_fault != "nothing":
+                said = measuring.published(
+                    load.at(self.now), self.metric_fault, self.now
+                )
+                arrived += self._fates([said], "metric")
         return arrived
+
+    def steady(self) -> None:
+        """Loads do not change any more, and everybody measures and tells the truth."""
+        self.loads.freeze(self.now)
+        self.lies.clear()
+        self.metric_fault = ""
+        self.monitor.how = "good"
+        self.steady_at = self.cluster.position
 
     def _delivered(self, sent: Sent) -> CommandInput:
         return self.redelivered(sent.target, sent.data, sent.id)
@@ -287,7 +347,10 @@ class World(SimCluster):
     # --- wires ----------------------------------------------------------------------
 
     def _new_node(self, name: str, allocatable: dict[str, str]) -> SimNode:
-        return HollowNode(name, allocatable, self.hollow, self.is_broken)
+        node = HollowNode(name, allocatable, self.hollow, self.is_broken)
+        if self._metric_at != NEVER:
+            self._samples(node)
+        return node
 
     def step(self, *inputs: Input) -> Step | None:
         """See `SimCluster.step`; a control that was replaced hears it as well."""
@@ -318,6 +381,9 @@ class World(SimCluster):
             self.faults = None
         if self.unanswered:
             end = min(end, max(self.now, self._redelivery()))
+        said_at = min(self._metric_at, self.monitor.next_at(self.cluster))
+        if said_at < end:
+            end = max(self.now, said_at)
         super().round(end, progress=progress)
 
     def _redelivery(self) -> float:

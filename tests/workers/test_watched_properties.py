@@ -14,12 +14,12 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from domain import analysis, analysis_run, deployment, events, replicaset
-from domain.deployment import Deployment
+from domain import analysis_run, deployment, events
 from domain.events import Event
 from domain.plans import progressive, rolling
-from tests.properties.checking import Checker, owner_of, replicasets_of, room
+from tests.properties.checking import Checker
 from tests.properties.rollout_checkers import LeastAvailable, SizeLimit
+from tests.properties.watched_checkers import Fractions
 from tests.support.cluster import SimCluster
 from tests.support.cluster import rolling as limits
 from tests.workers.scenes import members, newest, owner, scale
@@ -63,57 +63,6 @@ class OneRollback(Checker):
         assert target is not None
         assert target.completed, f"{event.to_revision} never was complete"
         assert not target.failed, f"{event.to_revision} had failed its analysis"
-
-
-class Fractions(Checker):
-    """No rollout grows the new one or shrinks the old ones beyond what a step holds."""
-
-    id = "fractions"
-
-    def before(self, state: State, stream: str, event: Event, _actor: str, /) -> None:
-        """Judges each size by the step that is under way."""
-        if not isinstance(event, replicaset.ReplicaSetScaled):
-            return
-        held = owner_of(state, stream)
-        hold = _hold(held) if held is not None else None
-        if held is None or hold is None or event.before == event.after:
-            return
-        all_of = replicasets_of(state, held)
-        old = sum(each.replicas for each in all_of if not _is_new(state, held, each))
-        if old == 0:
-            return
-        self.reached += 1
-        mine = state.cluster.desired.replicasets[stream]
-        if _is_new(state, held, mine):
-            grown = event.after > event.before
-            assert not grown or event.after <= hold.new, (
-                f"{event.after} of {held.replicas} new pods, {hold.new} are let in"
-            )
-        elif event.after < event.before and mine.desired == held.replicas:
-            left = old - event.before + event.after
-            assert left >= hold.old, f"{left} old pods left, {hold.old} are held"
-
-
-def _is_new(state: State, held: Deployment, each: replicaset.ReplicaSet) -> bool:
-    new = state.cluster.desired.new_replicaset(held)
-    return new is not None and new.uid == each.uid
-
-
-def _hold(held: Deployment) -> progressive.Hold | None:
-    """The oracle: the fraction of the last percentage up to the step, by itself."""
-    policy, run = analysis.policy(held.annotations), held.run
-    if not policy.steps or run.rolled_back or run.full or held.replicas == 0:
-        return None
-    percent = 0
-    for each in policy.steps[: max(run.step, 1)]:
-        percent = each.percent if isinstance(each, analysis.Weight) else percent
-    size = held.replicas
-    if percent == 100 or (size == 1 and percent and not room(held).surge):
-        return None
-    new = next(count for count in range(size + 1) if count * 100 >= percent * size)
-    if percent and size == 1:
-        return progressive.Hold(new=1, old=1)
-    return progressive.Hold(new=min(new, size - 1), old=size - min(new, size - 1))
 
 
 def walk(seed: int) -> SimCluster:
