@@ -240,8 +240,8 @@ def test_a_prometheus_that_hangs_delays_only_who_asks_it(
     folder: Path, tmp_path: Path
 ) -> None:
     """A server that takes connections and never answers: a revision that is measured by
-    its pods' own words is rolled back meanwhile; who asks the dead one is still waiting,
-    and says so when its time is over."""
+    its pods' own words is rolled back meanwhile; who asks the dead one still waits, and
+    says so when its time is over."""
     with socket.create_server(("127.0.0.1", 0)) as dead:
         port = dead.getsockname()[1]
         file = tmp_path / "monitor.yaml"
