@@ -139,6 +139,8 @@ class Shims:
             "exit": str(files.exit),
         }
         data = msgspec.json.encode(request)
+        if self._process is not None and self._process.poll() is not None:
+            self.close()  # a shim that was just forked may still hold its socket
         try:
             self._send(data)
         except OSError:  # the one that forks shims was killed: another one can too
