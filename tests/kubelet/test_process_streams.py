@@ -104,8 +104,8 @@ async def test_a_terminal_is_one_and_has_a_size(tmp_path: Path) -> None:
 async def test_ctrl_c_interrupts_what_runs_in_the_terminal(tmp_path: Path) -> None:
     """The key is a byte; the terminal makes a signal of it.
 
-    The command waits by itself: dash loses a Ctrl-C that comes while it starts a program,
-    because the child takes it before it has become that program.
+    The command waits by itself: dash loses a Ctrl-C that comes while it starts a
+    program, because the child takes it before it has become that program.
     """
     stream = started(tmp_path, "sh", "-c", "echo up; read line", stdin=True, tty=True)
     async with asyncio.timeout(GUARD):
