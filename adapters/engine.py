@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import aiodocker
 import aiohttp
@@ -37,8 +37,13 @@ T = TypeVar("T")
 Params = Mapping[str, str | int]
 
 
+Trouble = Literal["refusing", "not-reachable", "not-answering", "not-understood"]
+
+
 class EngineError(errors.RollbookError):
     """The engine said no. `status` is that of HTTP, 0 within a stream."""
+
+    how: Trouble = "refusing"
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -47,6 +52,10 @@ class EngineError(errors.RollbookError):
 
 class Unavailable(EngineError):
     """There was no answer that could be understood."""
+
+    def __init__(self, message: str, how: Trouble = "not-reachable") -> None:
+        super().__init__(message)
+        self.how = how
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +127,18 @@ class Engine:
         async with self._call("version"):
             return await self._negotiate()
 
+    async def ping(self, seconds: float) -> None:
+        """It answers within so many seconds, however many calls are waiting here.
+        Raises `EngineError` if not. (`version` would be no ping: Podman starts a few
+        programs for it.)"""
+        async with (
+            self._translated("a ping", seconds),
+            self._open("GET", "_ping") as response,
+        ):
+            said = await response.read()
+            if said.strip() != b"OK":
+                raise ValueError(f"{said[:100]!r} is not OK")
+
     async def info(self) -> answers.Info:
         """What it can do on this machine."""
         return await self._json("GET", "info", answers.Info)
@@ -144,6 +165,10 @@ class Engine:
             if error.status == 404:
                 return None
             raise
+
+    async def images(self) -> tuple[answers.ListedImage, ...]:
+        """All images that it has."""
+        return await self._json("GET", "images/json", tuple[answers.ListedImage, ...])
 
     async def pull(self, name: str, auth: str = "") -> None:
         """Fetches an image; `auth` is the header `X-Registry-Auth`.
@@ -408,7 +433,8 @@ class Engine:
                 yield
         except TimeoutError as error:
             raise Unavailable(
-                f"the engine at {self.url} has not answered {what} in {seconds:g} s"
+                f"the engine at {self.url} has not answered {what} in {seconds:g} s",
+                "not-answering",
             ) from error
         except aiodocker.DockerError as error:
             if error.status == 900:  # aiodocker's own number for "no connection"
@@ -420,7 +446,8 @@ class Engine:
             # What aiodocker raises for an answer that is no answer.
             raise Unavailable(
                 f"the engine at {self.url} has answered {what} with what cannot be "
-                f"understood: {error}"
+                f"understood: {error}",
+                "not-understood",
             ) from error
 
 

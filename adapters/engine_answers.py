@@ -101,6 +101,14 @@ class Image(Answer, frozen=True, kw_only=True):
     config: ImageConfig | None = None
 
 
+class ListedImage(Answer, frozen=True, kw_only=True):
+    """One line of `GET /images/json`."""
+
+    repo_tags: tuple[str, ...] | None = None
+    repo_digests: tuple[str, ...] | None = None
+    size: int = 0
+
+
 class Created(Answer, frozen=True, kw_only=True):
     """The answer to a creation."""
 

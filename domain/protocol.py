@@ -101,11 +101,22 @@ class PodStatus(PodObservation, frozen=True, kw_only=True):
     uid: str
 
 
+IMAGES_MAX: Final = 50
+"""So many of a node's images are told, as in Kubernetes."""
+
+
+class ContainerImage(Message, frozen=True, kw_only=True):
+    """An image that a node has: its names, with digests and with tags, and bytes."""
+
+    names: tuple[str, ...]
+    size_bytes: int = 0
+
+
 class NodeInfo(Message, frozen=True, kw_only=True):
     """What a node is: sent with a sync, and in a report when it changed.
 
     `capacity` and `allocatable` are quantities by resource name (`cpu`, `memory`,
-    `pods`).
+    `pods`). `images` are the largest ones, the largest first.
     """
 
     capacity: dict[str, str]
@@ -119,6 +130,7 @@ class NodeInfo(Message, frozen=True, kw_only=True):
     architecture: str = ""
     operating_system: str = "linux"
     taints: tuple[podspec.Taint, ...] = ()
+    images: tuple[ContainerImage, ...] = ()
 
 
 class ContainerUsage(

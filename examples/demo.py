@@ -31,13 +31,13 @@ from adapters import cancelling
 SCRIPT = str(Path(sys.executable).with_name("rollbook"))
 MANIFEST = Path(__file__).with_name("nginx.yaml")
 NAME = "deployment/nginx-deployment"
-PATIENCE_SECONDS = 40.0
+PATIENCE_SECONDS = 90.0
 GOOD = ("1.7.9", "1.9.1")
 # Short times of node failure, so that nobody has to wait five minutes.
 UP = {
     "process": (
         *("--nodes", "3", "--no-restart", "--heartbeat", "0.5"),
-        *("--node-monitor-grace-period", "2", "--default-toleration-seconds", "1"),
+        *("--node-monitor-grace-period", "5", "--default-toleration-seconds", "1"),
     ),
     "container": ("--nodes", "2", "--heartbeat", "0.5"),
 }
@@ -100,7 +100,7 @@ class Demo:
             env={**os.environ, "ROLLBOOK_CONTEXT": self.context},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         said = done.stdout + done.stderr
@@ -133,7 +133,7 @@ class Demo:
         manifest.write_text(text)
         said = self.run(f"apply -f {manifest}")
         check("deployment.apps/nginx-deployment created" in said, said)
-        said = self.run(f"rollout status {NAME} --timeout=30s")
+        said = self.run(f"rollout status {NAME} --timeout=90s")
         check("successfully rolled out" in said, said)
         return f"three replicas of {self.image}:1.7.9 are rolled out"
 
@@ -153,7 +153,7 @@ class Demo:
     def scale(self) -> str:
         said = self.run(f"scale {NAME} --replicas=4")
         check("deployment.apps/nginx-deployment scaled" in said, said)
-        self.run(f"rollout status {NAME} --timeout=30s")
+        self.run(f"rollout status {NAME} --timeout=90s")
         self.eventually(lambda: len(self.pods()) == 4, "four pods")
         return "four replicas"
 
@@ -178,7 +178,7 @@ class Demo:
                 self.run, f"set image {NAME} nginx={self.image}:1.9.1"
             )
             check("image updated" in said, said)
-            status = f"rollout status {NAME} --timeout=40s"
+            status = f"rollout status {NAME} --timeout=90s"
             said = await asyncio.to_thread(self.run, status)
             check("successfully rolled out" in said, said)
             await asyncio.sleep(0.5)
@@ -215,7 +215,7 @@ class Demo:
     def undo(self) -> str:
         said = self.run(f"rollout undo {NAME}")
         check("rolled back" in said, said)
-        self.run(f"rollout status {NAME} --timeout=40s")
+        self.run(f"rollout status {NAME} --timeout=90s")
         pages = [fetch(item["status"]["podIP"]) for item in self.pods()]
         check(all("nginx 1.9.1" in page for page in pages), str(pages))
         return "undone: all four serve nginx 1.9.1 again"
@@ -239,7 +239,7 @@ class Demo:
 
     def undo_to_first(self) -> str:
         self.run(f"rollout undo {NAME} --to-revision=1")
-        self.run(f"rollout status {NAME} --timeout=40s")
+        self.run(f"rollout status {NAME} --timeout=90s")
         pages = [fetch(item["status"]["podIP"]) for item in self.pods()]
         check(all("nginx 1.7.9" in page for page in pages), str(pages))
         check("rolled back to revision 1" in self.run(f"rollout history {NAME}"), "")
@@ -295,7 +295,7 @@ class Demo:
 
         self.eventually(again, "the kubelet is started again")
         self.run(f"create deployment late --image={self.image}:1.9.1 --replicas=2")
-        self.run("rollout status deployment/late --timeout=40s")
+        self.run("rollout status deployment/late --timeout=90s")
         self.run("delete deployment late")
         self.eventually(lambda: len(self.pods()) == 4, "the four pods alone")
         check(runs(self.pods()) == before, f"{before}\n{runs(self.pods())}")

@@ -180,6 +180,10 @@ class Agent:
         """The uids that were started and are not gone."""
         return frozenset(u for u, p in self._pods.items() if not p.status.removed)
 
+    def is_ending(self, uid: str) -> bool:
+        """Whether the pod was told to stop, or is none of this node."""
+        return uid not in self._pods or self._pods[uid].grace != NEVER
+
     # --- inputs --------------------------------------------------------------------
 
     def adopt(self, statuses: Iterable[protocol.PodStatus]) -> None:

@@ -1,8 +1,9 @@
 """How containers end, as the container runtime finds out.
 
-1. The kernel (`container_processes`) or the engine's events say that something has
-   ended, an inspection says how. Events may be lost: after each new connection, and now
-   and then, all containers are compared with what is known.
+1. The kernel (`container_processes`) says that something has ended, and how where it
+   can: an engine knows 10 to 20 ms later. Otherwise the engine's events say so, and an
+   inspection says how. Events may be lost: after each new connection, and now and then,
+   all containers are compared with what is known.
 2. Each run is told to have ended once: `Run.alive` becomes false here only, under the
    run's lock.
 3. A container that is gone without us is an exit too: code 137, and a reason that says
@@ -13,8 +14,11 @@
 """
 
 import asyncio
+import contextlib
 import functools
+import itertools
 import logging
+import os
 from typing import Final
 
 from adapters import engine
@@ -23,14 +27,18 @@ from kubelet import container_sandboxes, container_volumes, container_work
 from kubelet import runtime as port
 from kubelet.container_sandboxes import Pod, Run
 
-PATROL_SECONDS: Final = 15.0
+LOOK_SECONDS: Final = 5.0
+PING_SECONDS: Final = 10.0
+"""An engine that has not answered by then hangs."""
+LOOKS_PER_PATROL: Final = 3
 RECONNECT_MIN: Final = 0.1
 RECONNECT_MAX: Final = 3.0
 UNKNOWN_CODE: Final = 137
 FALLBACK_BYTES: Final = 2048
 FALLBACK_LINES: Final = 80
 _ENDINGS: Final = frozenset({"die", "died", "destroy", "remove", "oom"})
-_LOOKS: Final = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0)
+_LOOKS: Final = (0.004, 0.002, 0.004, 0.008, 0.015, 0.05, 0.1, 0.3, 1.0)
+_DRAIN_SECONDS: Final = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +60,7 @@ class Exits:
                     if not event.id:
                         pause = RECONNECT_MIN
                         await self.reconcile()
-                        self._answers(well=True)
+                        self._answers(None)
                     elif event.action in _ENDINGS:
                         self._on_end(event)
                 text = "the engine's events have ended"
@@ -64,10 +72,17 @@ class Exits:
             await self._try_reconcile()  # some engines have no events at all
 
     async def patrol(self) -> None:
-        """Compares now and then, for ever."""
-        while True:
-            await asyncio.sleep(PATROL_SECONDS)
-            await self._try_reconcile()
+        """Compares now and then, and when an engine that was away answers; for ever."""
+        for look in itertools.count(1):
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self._ground.engine.ping(PING_SECONDS)
+            except engine.EngineError as error:
+                _log.warning("the engine is looked at again: %s", error)
+                self._answers(error.how)
+            else:
+                if self._ground.trouble or look % LOOKS_PER_PATROL == 0:
+                    await self._try_reconcile()
 
     async def reconcile(self) -> None:
         """What has ended or gone is on its way to be told. Raises `EngineError`."""
@@ -93,34 +108,22 @@ class Exits:
                 ground.spawn(self._remove_stray(each.id))
 
     async def settle(self, pod: Pod, run: Run, found: answers.Inspected | None) -> None:
-        """Tells the end of a run; its lock is held."""
+        """Tells the end of a run as the engine has found it; its lock is held."""
         if not run.alive:
             return
-        run.alive = False
         oom = run.oom or bool(run.cgroup and run.cgroup.oom_kills())
-        self._ground.watch.discard(run.id)
-        self._ground.processes.discard(run.id)
+        self._over(run)
         code, reason, message = outcome(found, oom=oom)
         if found is not None:
             message = await self.last_words(pod, run, code) or message
-        self._ground.tell(
-            port.ContainerExited(
-                uid=pod.uid,
-                container=run.name,
-                attempt=run.attempt,
-                exit_code=code,
-                signal=signal_of(code),
-                reason=reason,
-                message=message,
-            )
-        )
+        self._tell(pod, run, code, signal_of(code), reason, message)
 
     def watch_process(self, pod: Pod, run: Run, pid: int) -> None:
         """Afterwards the end of the run is seen at once where the kernel tells it."""
         identity = run.id
 
-        def ended() -> None:
-            self._ground.spawn(self._look(pod, run, identity))
+        def ended(status: int | None) -> None:
+            self._ground.spawn(self._ended(pod, run, identity, status))
 
         self._ground.processes.add(identity, pid, ended)
 
@@ -128,9 +131,7 @@ class Exits:
         """What the container has left as its message (Kubernetes' rules: its file, else
         the end of its output if it failed and asked for that)."""
         text = container_volumes.last_words(pod.message_path(run.name, run.attempt))
-        spec = container_work.spec_of(pod, run.name)
-        policy = spec.termination_message_policy if spec else ""
-        if text or not code or policy != "FallbackToLogsOnError":
+        if text or not code or not _quotes_output(pod, run):
             return text
         output = b""
         try:
@@ -150,14 +151,15 @@ class Exits:
             await self.reconcile()
         except engine.EngineError as error:
             _log.warning("containers cannot be compared: %s", error)
-            self._answers(well=False)
+            self._answers(error.how)
         else:
-            self._answers(well=True)
+            self._answers(None)
 
-    def _answers(self, *, well: bool) -> None:
-        """Tells it where it is news whether the engine answers."""
-        if self._ground.well != well:
-            self._ground.well = well
+    def _answers(self, trouble: engine.Trouble | None) -> None:
+        """Tells it where it is news whether the engine answers. How it fails is what it
+        was at first: an engine that fails in many ways is not news all the time."""
+        if (self._ground.trouble is None) != (trouble is None):
+            self._ground.trouble = trouble
             self._ground.tell(port.NodeChanged())
 
     def _on_end(self, event: answers.Event) -> None:
@@ -170,6 +172,47 @@ class Exits:
             self._ground.spawn(self._infra_ended(pod, event.id))
         elif name in pod.runs:
             self._ground.spawn(self._look(pod, pod.runs[name], event.id))
+
+    def _over(self, run: Run) -> None:
+        run.alive = False
+        self._ground.watch.discard(run.id)
+        self._ground.processes.discard(run.id)
+
+    def _tell(
+        self, pod: Pod, run: Run, code: int, signal: int, reason: str, message: str
+    ) -> None:
+        self._ground.tell(
+            port.ContainerExited(
+                uid=pod.uid,
+                container=run.name,
+                attempt=run.attempt,
+                exit_code=code,
+                signal=signal,
+                reason=reason,
+                message=message,
+            )
+        )
+
+    async def _ended(
+        self, pod: Pod, run: Run, identity: str, status: int | None
+    ) -> None:
+        """The kernel has told an end. The engine is asked only for what it alone knows:
+        how, what was said last, or whether the memory was used up."""
+        if status is not None:
+            async with run.lock:
+                if not run.alive or run.id != identity:
+                    return
+                code, signal = exit_of(status)
+                kills = run.cgroup.oom_kills() if run.cgroup else None
+                oom = run.oom or bool(kills)
+                known = (oom or kills is not None) and not _quotes_output(pod, run)
+                if known or not code:
+                    self._over(run)
+                    message = await self.last_words(pod, run, code)
+                    reason = "OOMKilled" if oom and code else ""
+                    self._tell(pod, run, code, signal, reason, message)
+                    return
+        await self._look(pod, run, identity)
 
     async def _look(self, pod: Pod, run: Run, identity: str) -> None:
         """An engine tells the end a little before it knows it itself."""
@@ -236,6 +279,33 @@ def outcome(found: answers.Inspected | None, *, oom: bool) -> tuple[int, str, st
     return code, "OOMKilled" if killed else "", found.state.error
 
 
+async def drained(docker: engine.Engine, identity: str) -> None:
+    """All that a container has said before its end can be read then: an engine goes on
+    reading for a moment after it. Waits a little, not longer."""
+    with contextlib.suppress(engine.EngineError, TimeoutError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            for pause in _LOOKS:
+                found = await docker.inspect(identity)
+                if found is None or not found.state.running:
+                    return
+                await asyncio.sleep(pause)
+
+
+def exit_of(status: int) -> tuple[int, int]:
+    """Exit code and signal in a status of `wait`, as engines tell them."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return 128 + number, number
+    return os.WEXITSTATUS(status), 0
+
+
 def signal_of(code: int) -> int:
     """The signal in an exit code of an engine, which is 128 more than it; or 0."""
     return code - 128 if 128 < code <= 128 + 64 else 0
+
+
+def _quotes_output(pod: Pod, run: Run) -> bool:
+    """Whether the end of its output is its message."""
+    spec = container_work.spec_of(pod, run.name)
+    policy = spec.termination_message_policy if spec else ""
+    return policy == "FallbackToLogsOnError"

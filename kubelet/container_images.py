@@ -7,6 +7,8 @@
    `$REGISTRY_AUTH_FILE`, `$DOCKER_CONFIG/config.json`, `~/.docker/config.json` and
    `$XDG_RUNTIME_DIR/containers/auth.json` that has one for the registry. Helpers
    (`credHelpers`, `credsStore`) are programs, and are not run.
+4. What the node says of its images is what Kubernetes says: the largest ones with a few
+   names each. It is looked at now and then, and after pulls.
 """
 
 import asyncio
@@ -21,13 +23,17 @@ from typing import Final
 import msgspec
 
 from adapters import engine, engine_answers
-from domain import podspec
+from domain import podspec, protocol
 from kubelet import images
 from kubelet import runtime as port
 
 PULLS_MAX: Final = 3
 SEEN_SECONDS: Final = 1.0
 """So long an image that was seen is taken to be there still."""
+LIST_SECONDS: Final = 60.0
+PULLED_SECONDS: Final = 1.0
+"""What is pulled within it is listed at once."""
+NAMES_MAX: Final = 5
 _HUB: Final = ("https://index.docker.io/v1/", "docker.io", "index.docker.io")
 Tell = Callable[[port.Observation], None]
 
@@ -55,6 +61,9 @@ class Images:
         self._pulls: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(PULLS_MAX)
         self._seen: dict[str, tuple[float, engine_answers.Image]] = {}
+        self._pulled = asyncio.Event()
+        self.listed: tuple[protocol.ContainerImage, ...] = ()
+        """What the node says of its images."""
 
     async def pull(self, uid: str, spec: podspec.Container, tell: Tell) -> None:
         """Tells `ImagePulled` or `ImageFailed`, and before it what is under way."""
@@ -123,6 +132,28 @@ class Images:
         with contextlib.suppress(engine.EngineError, ValueError):
             await asyncio.gather(*(self.find(name) for name in set(names)))
 
+    async def refresh(self) -> bool:
+        """Whether `listed` is another one now. An engine that does not answer changes
+        nothing."""
+        try:
+            found = described(await self._engine.images())
+        except engine.EngineError as error:
+            _log.info("images are listed later: %s", error)
+            return False
+        changed, self.listed = found != self.listed, found
+        return changed
+
+    async def follow(self, changed: Callable[[], None]) -> None:
+        """Lists them for ever, and says when something is new."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LIST_SECONDS):
+                    await self._pulled.wait()
+                    await asyncio.sleep(PULLED_SECONDS)
+            self._pulled.clear()
+            if await self.refresh():
+                changed()
+
     async def _fetch(self, full: str) -> None:
         pull = self._pulls.get(full)
         if pull is None:
@@ -133,10 +164,25 @@ class Images:
     async def _fetch_once(self, full: str) -> None:
         async with self._slots:
             await self._engine.pull(full, auth_header(full, self._environ))
+            self._pulled.set()
 
     def tasks(self) -> list[asyncio.Task[None]]:
         """The pulls that are under way."""
         return list(self._pulls.values())
+
+
+def described(
+    found: Iterable[engine_answers.ListedImage],
+) -> tuple[protocol.ContainerImage, ...]:
+    """Kubernetes' shape: digests before tags, the largest first, and not too many.
+    What has no name can be used by nobody."""
+    images = [
+        protocol.ContainerImage(names=tuple(names[:NAMES_MAX]), size_bytes=each.size)
+        for each in found
+        if (names := _names(each))
+    ]
+    images.sort(key=lambda image: (-image.size_bytes, image.names))
+    return tuple(images[: protocol.IMAGES_MAX])
 
 
 def auth_header(full: str, environ: Mapping[str, str]) -> str:
@@ -151,6 +197,11 @@ def auth_header(full: str, environ: Mapping[str, str]) -> str:
             )
             return base64.urlsafe_b64encode(data).decode()
     return ""
+
+
+def _names(found: engine_answers.ListedImage) -> list[str]:
+    every = (*sorted(found.repo_digests or ()), *sorted(found.repo_tags or ()))
+    return [name for name in every if "<none>" not in name]
 
 
 def _files(environ: Mapping[str, str]) -> list[Path]:

@@ -12,6 +12,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -91,6 +92,7 @@ class ContainerRuntime:
         try:
             docker = engine.Engine(await self._address(), call_seconds=self._seconds)
             ground = await self._prepare(docker)
+            await ground.images.refresh()
             await self._adopt(ground)
         except (engine.EngineError, ValueError, OSError) as error:
             raise errors.Permanent(f"the container engine: {error}") from error
@@ -100,9 +102,11 @@ class ContainerRuntime:
                     await docker.close()
                 self._unlock()
         exits = self._exits_of = container_exits.Exits(ground)
+        changed = functools.partial(self._tell, port.NodeChanged())
         self._loops = [
             asyncio.create_task(exits.watch()),
             asyncio.create_task(exits.patrol()),
+            asyncio.create_task(ground.images.follow(changed)),
         ]
 
     async def close(self) -> None:
@@ -215,6 +219,8 @@ class ContainerRuntime:
         if not wanted:
             name = pod.sandbox.name if pod else uid
             raise LookupError(f'container "{container}" in pod "{name}" has no logs')
+        if run is not None and not (run.alive and run.id == wanted):
+            await container_exits.drained(self._ground.engine, wanted)
         async for chunk in container_streams.logs(self._ground.engine, wanted, options):
             yield chunk
 
@@ -253,12 +259,15 @@ class ContainerRuntime:
         )
 
     def node_info(self) -> protocol.NodeInfo:
-        """See `port.Runtime`. A node whose engine does not answer has a taint: what it
-        runs runs on, and new pods go elsewhere."""
-        if self._opened is None or self._opened.well:
+        """See `port.Runtime`. A node whose engine does not answer has a taint that says
+        how: what it runs runs on, and new pods go elsewhere."""
+        ground = self._opened
+        if ground is None:
             return self._info
-        away = podspec.Taint(key=ENGINE_AWAY, effect="NoSchedule")
-        return msgspec.structs.replace(self._info, taints=(away,))
+        how, images = ground.trouble or "", ground.images.listed
+        away = podspec.Taint(key=ENGINE_AWAY, value=how, effect="NoSchedule")
+        taints = (away,) if how else ()
+        return msgspec.structs.replace(self._info, taints=taints, images=images)
 
     # --- helpers -------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ RETRY_MAX: Final = 5.0
 END_SECONDS: Final = 20.0
 END_POLL_MAX: Final = 0.2
 T = TypeVar("T")
+Trouble = engine.Trouble
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +59,8 @@ class Ground(msgspec.Struct, kw_only=True):
     watch: container_cgroups.OomWatch
     processes: container_processes.ExitWatch
     tasks: set[asyncio.Task[None]]
-    well: bool = True
-    """Whether the engine has answered when it was asked last."""
+    trouble: Trouble | None = None
+    """What is wrong with the engine."""
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """Works on it beside everything else; a bug in it is logged and stays there."""

@@ -35,6 +35,10 @@ from kubelet.transitions import TABLE, Event, State
 NEVER: Final = float("inf")
 ERROR_SHOWN: Final = 1.0
 """ErrImagePull is shown for so long before it is called ImagePullBackOff."""
+UNTRIED: Final = {
+    "ErrImageNeverPull": "ErrImageNeverPull", "InvalidImageName": "InspectFailed"
+}  # fmt: skip
+"""Why nothing was pulled, which stays the reason, and what Kubernetes' event is."""
 CONFIG_RETRY: Final = 10.0
 MOUNT_RETRY: Final = 2.0
 HOOK_GRACE: Final = 2.0
@@ -283,9 +287,12 @@ class ContainerMachine:
             self._pull_backoff = backoff.Backoff(self._backoff.cap)
         self._pull_backoff.advance(now, failed_at=now)
         self.reason, self.message = fact.reason, fact.message
-        self.due = now + min(ERROR_SHOWN, self._pull_backoff.delay)
-        failed = f'Failed to pull image "{self.spec.image}": {fact.message}'
-        self._say("Failed", failed, warning=True)
+        self.due = now + self._pull_backoff.delay
+        event, text = UNTRIED.get(fact.reason), fact.message
+        if event is None:
+            self.due = min(self.due, now + ERROR_SHOWN)
+            text = f'Failed to pull image "{self.spec.image}": {text}'
+        self._say(event or "Failed", text, warning=True)
         self._say("Failed", f"Error: {fact.reason}", warning=True)
 
     def _on_started(self, now: float, fact: runtime.ContainerStarted) -> None:
@@ -453,7 +460,8 @@ class ContainerMachine:
 
     def _retry(self, now: float) -> None:
         pulls = self._pull_backoff
-        if self.state == "PullFailed" and pulls and self.reason != "ImagePullBackOff":
+        shown_once = self.reason not in {*UNTRIED, "ImagePullBackOff"}
+        if self.state == "PullFailed" and pulls and shown_once:
             image = self.spec.image
             self.message = (
                 f'Back-off pulling image "{image}": {self.reason}: {self.message}'

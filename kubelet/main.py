@@ -238,6 +238,7 @@ class Kubelet:
             name, machine, ports, link, self._clock, options,
             kept if options.chores else None,
             lambda: node_info(ports.node_info(), name, settings),
+            ends_at_once=ports.name == "container",
         )  # fmt: skip
         if options.chores:
             from kubelet import chores  # aiohttp is not for hollow nodes

@@ -4,7 +4,8 @@
 2. One timer for the node: the earliest of what its agent, its pods and the batching
    of statuses are waiting for.
 3. A change waits `SETTLE` seconds for those that follow at once (sandbox, image,
-   start), so that a pod that starts quickly is reported once, as running.
+   start), so that a pod that starts quickly is reported once, as running. Where nothing
+   follows so quickly (`ends_at_once`), the end of a container does not wait.
 """
 
 import asyncio
@@ -76,10 +77,13 @@ class Node:
         settings: lifecycle.LifecycleSettings | None = None,
         memories: memory.Memory | None = None,
         describe: Callable[[], protocol.NodeInfo] | None = None,
+        *,
+        ends_at_once: bool = False,
     ) -> None:
         """`describe` is what the node is now, for a runtime that says it changed."""
         self.name = name
         self._describe = describe
+        self._ends_at_once = ends_at_once
         self.agent = machine
         self.runtime = ports
         self.pods = pods.Pods(name, ports, settings)
@@ -120,6 +124,9 @@ class Node:
                 self._apply(changed)
             self.pods.observe(self._clock(), about_pods)
             self._settle()
+            if self._ends_at_once and any(map(self._is_loss, about_pods)):
+                self._flush_at = max(self._clock(), self.agent.report_at)
+                self._settle()
 
     async def measure(self) -> None:
         """Samples what the pods have used; the next report carries it as rates."""
@@ -174,6 +181,12 @@ class Node:
         await self.runtime.close()
 
     # --- helpers -------------------------------------------------------------------
+
+    def _is_loss(self, fact: runtime.Observation) -> bool:
+        """Whether a container has ended that nobody had told to."""
+        return isinstance(fact, runtime.ContainerExited) and not (
+            self.agent.is_ending(fact.uid)
+        )
 
     def _apply(self, wanted: list[agent.Effect]) -> None:
         now = self._clock()

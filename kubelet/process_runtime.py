@@ -59,13 +59,11 @@ class ProcessRuntime:
         image_folders: tuple[Path, ...] = (),
         keep_pods: bool = False,
         supervisor: int = 0,
-        address_folder: Path | None = None,
     ) -> None:
         self._node = node
         self._folder = folder
         self._keep = keep_pods
         self._supervisor = supervisor
-        self._address_folder = address_folder
         self._puller = pulling.Puller(images.Catalogue(image_folders))
         self._pods: dict[str, sandboxes.Pod] = {}
         self._facts: list[port.Observation] = []
@@ -86,7 +84,7 @@ class ProcessRuntime:
         self._lock = sandboxes.lock(self._folder)
         self._guard = guard.Guard(self._folder)
         self._guard.end_former()
-        self._addresses = addresses.Addresses(self._node, self._address_folder)
+        self._addresses = addresses.Addresses(self._node)
         left = sandboxes.saved(pods)
         if self._keep or self._supervisor:
             self._adopt(left)

@@ -40,8 +40,8 @@ _RESTORED: Final = (
     signal.SIGTERM,
     signal.SIGTSTP,
 )
-"""What a kubelet that was started in the background may ignore, and its children would
-too: Ctrl-C would then do nothing."""
+"""What a kubelet that was started in the background may ignore (or block), and its
+children would too: Ctrl-C would then do nothing."""
 _PR_SET_PDEATHSIG: Final = 1
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -93,6 +93,7 @@ def _started(
     def prepare() -> None:
         for number in _RESTORED:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if is_tty:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)

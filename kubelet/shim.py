@@ -39,6 +39,7 @@ RESTORED = (
     signal.SIGHUP,
     signal.SIGINT,
     signal.SIGPIPE,
+    signal.SIGQUIT,
     signal.SIGTERM,
     signal.SIGXFSZ,
 )
@@ -217,6 +218,7 @@ def _become(request: "Request", out: int, err: int, failed: int) -> None:
         os.setsid()
         for number in RESTORED:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.dup2(out, 1)

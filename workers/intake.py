@@ -21,6 +21,7 @@ from domain.errors import Rejected
 from domain.events import Event, Recorded
 from domain.pod import Pod
 from domain.protocol import (
+    IMAGES_MAX,
     Answer,
     CommandMessage,
     NodeInfo,
@@ -285,6 +286,8 @@ def _check_node(name: str, info: NodeInfo) -> None:
         raise ValueError("the node's name is not a DNS subdomain")
     for resource in ("cpu", "memory", "pods"):
         quantities.parse(info.allocatable.get(resource, "0"))
+    if len(info.images) > IMAGES_MAX:
+        raise ValueError(f"{len(info.images)} images are more than a node may list")
 
 
 def _forget_reports(state: State, name: str) -> None:
@@ -364,7 +367,7 @@ def _report(state: State, outbox: Outbox, item: ReportInput) -> None:
         _pod_status(state, outbox, item.node, report, status)
     if report.full:
         _missing(state, outbox, item.node, report)
-    if report.pods or report.full:
+    if report.pods or report.full or report.node is not None:
         outbox.confirm(item.node, report.sequence)
     if state.cluster.position == before:
         heard.first = heard.first if heard.counted else report.sequence

@@ -190,7 +190,8 @@ async def _start(session: Session, name: str, image: str, count: int) -> list[fl
 
 
 async def _end(session: Session, client: engine.Engine, name: str) -> float:
-    """Seconds from the end of a pod's container until the log says so."""
+    """Seconds from the end of a pod's container until this process has read of it in
+    the log."""
     position = session.log.last_position()
     identity = ""
     for each in await client.list("io.kubernetes.container.name=web"):
@@ -203,7 +204,7 @@ async def _end(session: Session, client: engine.Engine, name: str) -> float:
             position = row.position
             recorded = catalogue.decode(*row)
             if isinstance(recorded.event, pod.PodReported):
-                return recorded.timestamp - killed
+                return time.time() - killed
         await session.commits.next()
 
 

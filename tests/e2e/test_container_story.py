@@ -4,21 +4,27 @@ A Podman of the test's own in a folder of its own; nothing of it is left. The st
 examples/demo.py runs on it, and then what only containers can do.
 """
 
+import asyncio
 import contextlib
+import itertools
 import json
+import shutil
 import subprocess
+import tempfile
+import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 
-from tests.e2e import test_story
+from domain import node
+from tests.e2e import test_kubelet_lives, test_story
 from tests.e2e.test_exec import Tool
 from tests.e2e.test_kubectl import kubectls
-from tests.kubelet import containerbench
-from tests.support import podman, system
+from tests.kubelet import containerbench, test_container_faults
+from tests.support import engine_proxy, podman, system
 from tests.support.system import SCRIPT, System, eventually
 
 pytestmark = pytest.mark.e2e
@@ -151,6 +157,37 @@ def test_a_limited_processor_is_seen_in_top(cluster: System) -> None:
     cluster.cli("delete", "pod", "spin")
 
 
+# --- the node's images ------------------------------------------------------------
+
+
+def test_a_node_lists_its_images(cluster: System, tmp_path: Path) -> None:
+    """The largest first; soon after a pull there is one more, which is recorded
+    once."""
+
+    def listed() -> list[str]:
+        text = cluster.cli("get", "node", "worker-1", "-o", "json")
+        images = json.loads(text)["status"]["images"]
+        sizes = [each["sizeBytes"] for each in images]
+        assert sizes == sorted(sizes, reverse=True)
+        return [name for each in images for name in each["names"]]
+
+    assert containerbench.IMAGE in listed()
+    position = len(cluster.events())
+    run(cluster, "fetches", image="fetched:1")
+    eventually(lambda: "docker.io/library/fetched:1" in listed(), "it is listed")
+    recorded = [each.event for each in cluster.events()[position:]]
+    assert [
+        sum("fetched:1" in name for image in event.info.images for name in image.names)
+        for event in recorded
+        if isinstance(event, node.NodeChanged)
+    ] == [1]
+    for program in kubectls()[-1:]:
+        command = ("get", "node", "worker-1", "-o", "yaml")
+        told = Tool(program, cluster, tmp_path).run(*command)
+        assert b"docker.io/library/fetched:1" in told.out, told
+    cluster.cli("delete", "pod", "fetches")
+
+
 # --- into a container -------------------------------------------------------------
 
 
@@ -266,40 +303,178 @@ def test_a_pod_that_cannot_start_says_why(
     cluster.cli("delete", "pod", name)
 
 
-def test_an_engine_that_goes_away_takes_nothing_along(
+def test_nothing_is_left_of_pods_that_went_meanwhile(
     engine: podman.Podman, tmp_path: Path
+) -> None:
+    """Deleted while their kubelet was away: no container is left, and no folder."""
+    with system.running(tmp_path / "c", "--nodes", "1", "--no-restart") as cluster:
+        cluster.kill("worker-1")  # its login is used by the kubelet beside
+        kubelet = test_kubelet_lives.Kubelet(
+            cluster, "--runtime", "container", "--engine", engine.url
+        )
+        kubelet.start()
+        identity = json.loads((kubelet.data / "identity.json").read_text())["name"]
+        owner = f"label=rollbook/owner={identity}.worker-1"
+
+        def left() -> list[str]:
+            command = ("ps", "--all", "--filter", owner, "--format", "json")
+            marks = [each["Labels"] for each in json.loads(engine.run(*command))]
+            names = {m["rollbook/pod-uid"]: m["io.kubernetes.pod.name"] for m in marks}
+            folders = {each.name for each in (kubelet.data / "pods").iterdir()}
+            return [names.get(each, each) for each in {*names, *folders}]
+
+        try:
+            test_kubelet_lives.pods_that_go_meanwhile(
+                cluster, kubelet, containerbench.IMAGE, left
+            )
+        finally:
+            kubelet.close()
+
+
+@contextlib.contextmanager
+def fake_engine() -> Iterator[str]:
+    """The URL of an engine that runs nothing, and does so at once."""
+    ready, stop = threading.Event(), threading.Event()
+    # Not below pytest's own folder: the path of a socket may have 107 bytes only.
+    folder = Path(tempfile.mkdtemp(prefix="rollbook-fake-"))
+
+    async def serve() -> None:
+        async with test_container_faults.serving(
+            test_container_faults.FakeEngine(), folder / "s"
+        ):
+            ready.set()
+            await asyncio.to_thread(stop.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        assert ready.wait(system.PATIENCE_SECONDS)
+        yield f"unix://{folder / 's'}"
+    finally:
+        stop.set()
+        thread.join()
+        shutil.rmtree(folder)
+
+
+def test_a_hundred_pods_at_once(tmp_path: Path) -> None:
+    """One node starts them all, and ends them all; none is forgotten."""
+    with fake_engine() as url:
+        options = ("--runtime", "container", "--engine", url, "--nodes", "1")
+        with system.running(tmp_path / "c", *options) as cluster:
+            many = ("many", "--image=app:1", "--replicas=100")
+            cluster.cli("create", "deployment", *many)
+            cluster.cli("rollout", "status", "deployment/many")
+            cluster.cli("delete", "deployment", "many")
+            eventually(
+                lambda: (
+                    not json.loads(cluster.cli("get", "pods", "-o", "json"))["items"]
+                ),
+                "all of them are gone",
+            )
+
+
+class Faulty(NamedTuple):
+    """A cluster, and what its one node takes for its engine."""
+
+    cluster: System
+    proxy: engine_proxy.Proxy
+
+    def described(self, kind: str, name: str) -> str:
+        """What `describe` says."""
+        return self.cluster.cli("describe", kind, name)
+
+    def says(self, *words: str) -> bool:
+        """Whether the node has these words in `describe`, and in `why`."""
+        why = self.cluster.cli("why", "node/worker-1", "--limit", "3")
+        shown = self.described("node", "worker-1")
+        return all(each in shown and each in why for each in words)
+
+    def heal(self) -> None:
+        """The engine is well again, and the node says so."""
+        self.proxy.turn("well")
+        eventually(
+            lambda: "engine-unavailable" not in self.described("node", "worker-1"),
+            "the node takes pods again",
+        )
+
+
+@pytest.fixture(scope="module")
+def faulty(
+    engine: podman.Podman, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Faulty]:
+    """A node whose engine can be made to fail."""
+    folder = tmp_path_factory.mktemp("faulty") / "cluster"
+    real = Path(engine.url.removeprefix("unix://"))
+    with engine_proxy.between(engine.folder / "proxy.sock", real) as proxy:
+        options = ("--runtime", "container", "--engine", proxy.url, "--nodes", "1")
+        with system.running(folder, *options) as running:
+            yield Faulty(running, proxy)
+
+
+def test_an_engine_that_goes_away_takes_nothing_along(
+    engine: podman.Podman, faulty: Faulty
 ) -> None:
     """What runs serves on; the node takes no new pods and says why; and when the
     engine is back, what has ended meanwhile is told and what waits is started."""
-    path = engine.folder / "away.sock"
-    options = ("--runtime", "container", "--engine", f"unix://{path}", "--nodes", "1")
-    with contextlib.ExitStack() as stack:
-        service = stack.enter_context(contextlib.ExitStack())
-        service.enter_context(engine.service(path))
-        cluster = stack.enter_context(system.running(tmp_path / "c", *options))
-        run(cluster, "server", SERVE)
-        run(cluster, "victim")
-        eventually(lambda: runs(cluster, "server"), "it runs")
-        eventually(lambda: runs(cluster, "victim"), "it runs")
-        before = state(cluster, "server")
-        victim = state(cluster, "victim")["containerID"].removeprefix("podman://")
-        address = pod_of(cluster, "server")["status"]["podIP"]
+    cluster = faulty.cluster
+    run(cluster, "server", SERVE)
+    run(cluster, "victim")
+    eventually(lambda: runs(cluster, "server"), "it runs")
+    eventually(lambda: runs(cluster, "victim"), "it runs")
+    before = state(cluster, "server")
+    victim = state(cluster, "victim")["containerID"].removeprefix("podman://")
+    address = pod_of(cluster, "server")["status"]["podIP"]
 
-        service.close()
-        eventually(
-            lambda: "engine-unavailable" in cluster.cli("describe", "node", "worker-1"),
-            "the node says so",
-        )
-        with urllib.request.urlopen(f"http://{address}/", timeout=10) as answer:
-            assert answer.read() == b"server\n"
-        run(cluster, "late")
-        eventually(
-            lambda: "untolerated taint" in cluster.cli("describe", "pod", "late"),
-            "the pod says what it waits for",
-        )
-        engine.run("kill", victim)
+    faulty.proxy.turn("dies")
+    away = "rollbook/engine-unavailable=not-reachable:NoSchedule"
+    eventually(lambda: faulty.says(away), "the node says so")
+    with urllib.request.urlopen(f"http://{address}/", timeout=10) as answer:
+        assert answer.read() == b"server\n"
+    run(cluster, "late")
+    eventually(
+        lambda: "untolerated taint" in faulty.described("pod", "late"),
+        "the pod says what it waits for",
+    )
+    engine.run("kill", victim)
 
-        service.enter_context(engine.service(path))
-        eventually(lambda: runs(cluster, "late"), "what waited runs")
-        eventually(lambda: runs(cluster, "victim", 1), "what has ended runs again")
-        assert state(cluster, "server") == before
+    faulty.heal()
+    eventually(lambda: runs(cluster, "late"), "what waited runs")
+    eventually(lambda: runs(cluster, "victim", 1), "what has ended runs again")
+    assert state(cluster, "server") == before
+
+
+@pytest.mark.parametrize(
+    ("mood", "word"), [("hangs", "not-answering"), ("nonsense", "not-understood")]
+)
+def test_an_engine_that_fails_otherwise_is_told_apart(
+    faulty: Faulty, mood: engine_proxy.Mood, word: str
+) -> None:
+    """One that hangs, and one that answers nonsense: the node says which, once; and a
+    pod that waits for it starts when it is well again."""
+    cluster = faulty.cluster
+    position = len(cluster.events())
+    faulty.proxy.turn(mood)
+    away = f"rollbook/engine-unavailable={word}:NoSchedule"
+    eventually(lambda: faulty.says(away), "the node says so")
+    run(cluster, f"after-{mood}")
+    faulty.heal()
+    eventually(lambda: runs(cluster, f"after-{mood}"), "what waited runs")
+    taints = [
+        each.event.info.taints
+        for each in cluster.events()[position:]
+        if isinstance(each.event, node.NodeChanged)
+    ]
+    told = [[taint.value for taint in held] for held, _ in itertools.groupby(taints)]
+    assert told == [[word], []]
+
+
+def test_a_full_disk_is_said_by_the_pod_that_finds_it(faulty: Faulty) -> None:
+    """In the engine's words; the node goes on, and so does the pod when there is
+    room."""
+    cluster, words = faulty.cluster, "no space left on device"
+    faulty.proxy.turn("full")
+    run(cluster, "big")
+    eventually(lambda: words in faulty.described("pod", "big"), "`describe` says so")
+    assert words in cluster.cli("why", "pod/big")
+    faulty.heal()
+    eventually(lambda: runs(cluster, "big"), "it runs")

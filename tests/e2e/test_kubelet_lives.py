@@ -8,11 +8,12 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.support.system import SCRIPT, System, eventually, running
@@ -45,8 +46,9 @@ spec:
 class Kubelet:
     """`rollbook kubelet` of node worker-1 of a system."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, *runtime: str) -> None:
         self.data = system.folder / "beside"
+        self._runtime = runtime or ("--runtime", "process")
         self._context = system.folder / "node-worker-1" / "context.toml"
         self._errors = system.folder.parent / "kubelet.err"
         self._process: subprocess.Popen[str] | None = None
@@ -57,7 +59,8 @@ class Kubelet:
             self._process = subprocess.Popen(
                 [
                     *(str(SCRIPT), "kubelet", "--node", "worker-1"),
-                    *("--runtime", "process", "--data", str(self.data)),
+                    *self._runtime,
+                    *("--data", str(self.data)),
                     *("--context", str(self._context), *options),
                 ],
                 stdout=subprocess.PIPE,
@@ -165,6 +168,82 @@ def test_pods_that_were_deleted_meanwhile_end(system: System) -> None:
             os.kill(pid, 0)
         kubelet.start()
         eventually(lambda: not any(map(_runs, pids)), "the pods have ended")
+
+
+GOING = """
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}}}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 1
+  containers:
+  - {{name: main, image: {image}, command: [sh, -c, "{command}"]}}
+"""
+
+
+def pods_that_go_meanwhile(
+    system: System, kubelet: Kubelet, image: str, left: Callable[[], list[str]]
+) -> None:
+    """The kubelet, which was started, is killed, and what it ran is deleted: at once
+    and with grace, while it runs and after its end, and one whose name is given again.
+    In its next life nothing of them is `left` (the names of pods)."""
+    commands = {
+        name: "true" if "ended" in name else "sleep 9999"
+        for name in ("graced", "forced", "again", "ended", "ended-forced", "stays")
+    }
+
+    def create(*names: str) -> None:
+        path = system.folder.parent / "going.yaml"
+        texts = [
+            GOING.format(name=name, image=image, command=commands[name])
+            for name in names
+        ]
+        path.write_text("---".join(texts))
+        system.cli("apply", "-f", str(path))
+
+    def phases() -> dict[str, str]:
+        listed = json.loads(system.cli("get", "pods", "-o", "json"))["items"]
+        return {each["metadata"]["name"]: each["status"]["phase"] for each in listed}
+
+    create(*commands)
+    wanted = {n: "Succeeded" if "ended" in n else "Running" for n in commands}
+    eventually(lambda: phases() == wanted, "all run or have run")
+    assert sorted(left()) == sorted(commands)
+
+    kubelet.end(signal.SIGKILL)
+    system.cli("delete", "pod", "graced", "ended", "--wait=false")
+    at_once = ("--grace-period=0", "--force")
+    system.cli("delete", "pod", "forced", "ended-forced", "again", *at_once)
+    create("again")
+    kubelet.start()
+    eventually(
+        lambda: phases() == {"stays": "Running", "again": "Running"},
+        "what was deleted is gone, and what has its name runs",
+    )
+    eventually(lambda: sorted(left()) == ["again", "stays"], "nothing of it is left")
+    system.cli("delete", "pod", "again", "stays")
+
+
+def test_nothing_is_left_of_pods_that_went_meanwhile(system: System) -> None:
+    """Neither their processes nor their folders."""
+    kubelet = Kubelet(system)
+    pods = kubelet.data / "pods"
+
+    def left() -> list[str]:
+        found = {each.name for each in pods.glob("*")}
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                place = Path(process.cwd())
+                if place.is_relative_to(pods):
+                    found.add(place.relative_to(pods).parts[0])
+        return [each.split("_")[1] for each in found]
+
+    kubelet.start()
+    try:
+        pods_that_go_meanwhile(system, kubelet, "none", left)
+    finally:
+        kubelet.close()
 
 
 def _runs(pid: int) -> bool:

@@ -61,12 +61,14 @@ class Driven:
         chores: bool = False,
         held: tuple[runtime.HeldContainer, ...] | None = None,
         told: protocol.PodStatus | None = None,
+        why_broken: str = "ErrImagePull",
     ) -> None:
         """With `held` the pod runs since a former life of the kubelet."""
         self.now = 1000.0
         settings = lifecycle.LifecycleSettings(chores=chores)
         self.machine = lifecycle.PodLifecycle(sandbox("u1", pod), settings)
         self.broken = set(broken)
+        self.why_broken = why_broken
         self.effects: list[lifecycle.Effect] = []
         self.notes: list[protocol.Note] = []
         self.reasons: list[str] = []
@@ -160,5 +162,7 @@ class Driven:
 
     def _pulled(self, name: str) -> runtime.PodObservation:
         if self._images.get(name) in self.broken:
-            return runtime.ImageFailed(uid="u1", container=name, message="not found")
+            return runtime.ImageFailed(
+                uid="u1", container=name, message="not found", reason=self.why_broken
+            )
         return runtime.ImagePulled(uid="u1", container=name, present=True)

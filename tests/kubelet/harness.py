@@ -9,7 +9,7 @@ from domain import podspec
 from kubelet import runtime
 from tests.kubelet.builders import sandbox
 
-GUARD = 20.0
+GUARD = 60.0
 F = TypeVar("F", bound=msgspec.Struct)
 
 

@@ -18,10 +18,9 @@ def shell(script: str, **fields: object) -> podspec.PodTemplateSpec:
 
 
 def make(folder: Path, **options: object) -> process_runtime.ProcessRuntime:
-    """A runtime whose files all lie in `folder`."""
-    return process_runtime.ProcessRuntime(
-        "n1", folder / "node", address_folder=folder / "addresses", **options  # type: ignore[arg-type]  # test data
-    )  # fmt: skip
+    """A runtime whose files lie in `folder`. Its addresses are nobody else's on this
+    machine: other processes run tests at the same time, and pods on the same ports."""
+    return process_runtime.ProcessRuntime("n1", folder / "node", **options)  # type: ignore[arg-type]  # test data
 
 
 def pid_of(started: runtime.ContainerStarted) -> int:

@@ -12,6 +12,7 @@ from domain import protocol
 from kubelet import agent, lifecycle, memory, node, process_runtime
 from tests.kubelet.builders import NODE, container, run, stop, template
 from tests.kubelet.harness import GUARD
+from tests.kubelet.processes import true
 from tests.kubelet.scene import Scene, reports, started, status
 
 # --- the agent ----------------------------------------------------------------------
@@ -102,10 +103,9 @@ class Life:
     """One life of the kubelet of node `n1`; its pods run on when it ends."""
 
     def __init__(self, folder: Path, boot: str) -> None:
+        self.folder = folder
         self.wire = Silent()
-        ports = process_runtime.ProcessRuntime(
-            "n1", folder / "n1", address_folder=folder / "addresses", keep_pods=True
-        )
+        ports = process_runtime.ProcessRuntime("n1", folder / "n1", keep_pods=True)
         self.node = node.Node(
             "n1", agent.Agent(NODE, boot), ports, self.wire, node.Clock(),
             lifecycle.LifecycleSettings(), memory.Memory(folder / "statuses.json"),
@@ -137,6 +137,13 @@ class Life:
                             return pod
                 await asyncio.sleep(0.01)
 
+    async def ready(self, uid: str) -> protocol.PodStatus:
+        """The pod's status once it is ready, and its process has begun to work: before
+        that TERM would end it unheard."""
+        found = await self.until(uid, ready=True)
+        await true(lambda: list(self.folder.glob("n1/pods/*/web/root/here")))
+        return found
+
     async def end(self, *, keep: bool = True) -> None:
         """The kubelet is gone."""
         if self._task is not None:
@@ -167,7 +174,7 @@ async def test_a_pod_that_control_still_wants_is_not_touched(folder: Path) -> No
     """The next life reports it to the last field as the former one did."""
     first = Life(folder, "one")
     await first.begin(1, "a")
-    before = await first.until("a", ready=True)
+    before = await first.ready("a")
     await first.end()
     second = Life(folder, "two")
     await second.begin(2, "a")
@@ -184,7 +191,7 @@ async def test_a_pod_that_control_has_forgotten_ends(folder: Path) -> None:
     """It gets TERM and its grace; then its removal is reported."""
     first = Life(folder, "one")
     await first.begin(1, "a")
-    await first.until("a", ready=True)
+    await first.ready("a")
     await first.end()
     second = Life(folder, "two")
     await second.begin(2)
@@ -199,7 +206,7 @@ async def test_a_node_without_memory_goes_on_too(folder: Path) -> None:
     """The runtime knows enough: the same container, no restart."""
     first = Life(folder, "one")
     await first.begin(1, "a")
-    before = await first.until("a", ready=True)
+    before = await first.ready("a")
     await first.end()
     (folder / "statuses.json").unlink()
     second = Life(folder, "two")

@@ -42,9 +42,7 @@ class Desk:
     """Chores over a process runtime, and what they told."""
 
     def __init__(self, folder: Path) -> None:
-        self.ports = process_runtime.ProcessRuntime(
-            "n1", folder / "n1", address_folder=folder / "addresses"
-        )
+        self.ports = process_runtime.ProcessRuntime("n1", folder / "n1")
         self.told: asyncio.Queue[effects.Fact] = asyncio.Queue()
         self.source = Source()
 

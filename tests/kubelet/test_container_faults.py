@@ -16,7 +16,12 @@ from aiohttp import web
 
 from adapters import engine
 from domain import errors
-from kubelet import container_images, container_runtime, runtime
+from kubelet import (
+    container_exits,
+    container_images,
+    container_runtime,
+    runtime,
+)
 from tests.kubelet.builders import sandbox, template
 from tests.kubelet.harness import GUARD, Harness
 
@@ -32,6 +37,7 @@ WORDS: dict[Mood, str] = {
     "cut": "does not answer",
 }
 CALL_SECONDS = 0.2
+"""How long an engine that hangs is waited for; one that answers has all the time."""
 LISTS_BEFORE = 2
 """How often containers are listed before a test begins: at the start, and when the
 engine's events are there."""
@@ -83,7 +89,9 @@ class FakeEngine:
             return web.json_response(
                 {"Version": "1", "ApiVersion": "1.41", "Arch": "amd64"}
             )
-        if path in ("/info", "/containers/json"):
+        if path == "/_ping":
+            return web.Response(text="OK")
+        if path in ("/info", "/containers/json", "/images/json"):
             return web.json_response({} if path == "/info" else [])
         if path.startswith("/images/create"):
             return web.Response(text='{"status": "Pulling"}\n')
@@ -143,7 +151,7 @@ async def harness(
 ) -> AsyncIterator[Harness]:
     """A node on that engine, opened while it was well."""
     ports = container_runtime.ContainerRuntime(
-        "n1", tmp_path, engine_url=fake[1], environ={}, call_seconds=CALL_SECONDS
+        "n1", tmp_path, engine_url=fake[1], environ={}, call_seconds=GUARD
     )
     await ports.open()
     yield Harness(ports)
@@ -151,16 +159,24 @@ async def harness(
     await ports.close()
 
 
+def turn(harness: Harness, fake: FakeEngine, mood: Mood) -> None:
+    """The engine is in this mood from now on."""
+    fake.mood = mood
+    ports = harness.ports
+    assert isinstance(ports, container_runtime.ContainerRuntime)
+    ports._ground.engine._seconds = CALL_SECONDS if mood == "hangs" else GUARD
+
+
 @pytest.mark.parametrize("mood", WORDS)
 async def test_the_sandbox_fails_with_words(
     harness: Harness, fake: tuple[FakeEngine, str], mood: Mood
 ) -> None:
     """And can be tried again: then it is there."""
-    fake[0].mood = mood
+    turn(harness, fake[0], mood)
     harness.ports.start_sandbox(sandbox("u1", template()))
     failed = await harness.until(runtime.SandboxFailed)
     assert WORDS[mood] in failed.message
-    fake[0].mood = "well"
+    turn(harness, fake[0], "well")
     fake[0].released.set()
     harness.ports.start_sandbox(sandbox("u1", template()))
     assert (await harness.until(runtime.SandboxReady)).ip == "10.9.8.7"
@@ -177,12 +193,12 @@ async def test_the_image_fails_with_words(
     monkeypatch.setattr(container_images, "SEEN_SECONDS", 0.0)
     harness.ports.start_sandbox(sandbox("u1", template()))
     await harness.until(runtime.SandboxReady)
-    fake[0].mood = mood
+    turn(harness, fake[0], mood)
     harness.ports.pull_image("u1", "web")
     failed = await harness.until(runtime.ImageFailed)
     assert failed.reason == "ErrImagePull"
     assert WORDS[mood] in failed.message
-    fake[0].mood = "well"
+    turn(harness, fake[0], "well")
     harness.ports.pull_image("u1", "web")
     assert (await harness.until(runtime.ImagePulled)).present
 
@@ -194,12 +210,12 @@ async def test_the_container_fails_with_words(
     """`CreateContainerError`; the next try succeeds."""
     harness.ports.start_sandbox(sandbox("u1", template()))
     await harness.until(runtime.SandboxReady)
-    fake[0].mood = mood
+    turn(harness, fake[0], mood)
     harness.ports.start_container("u1", "web", 0)
     failed = await harness.until(runtime.ContainerFailed)
     assert failed.reason == "CreateContainerError"
     assert WORDS[mood] in failed.message
-    fake[0].mood = "well"
+    turn(harness, fake[0], "well")
     harness.ports.start_container("u1", "web", 0)
     started = await harness.until(runtime.ContainerStarted)
     assert started.container_id.startswith("docker://c")
@@ -212,29 +228,56 @@ async def test_a_pod_is_not_gone_before_the_engine_says_so(
     """A removal is never given up, nor told too soon."""
     harness.ports.start_sandbox(sandbox("u1", template()))
     await harness.until(runtime.SandboxReady)
-    fake[0].mood = mood
+    turn(harness, fake[0], mood)
     harness.ports.remove_sandbox("u1")
     async with asyncio.timeout(GUARD):
         await fake[0].asked_again.wait()
     assert [state.uid for state in harness.ports.list()] == ["u1"]
-    fake[0].mood = "well"
+    turn(harness, fake[0], "well")
     await harness.until(runtime.SandboxRemoved)
     assert harness.ports.list() == ()
 
 
+@pytest.mark.parametrize(
+    ("mood", "how"),
+    [
+        ("hangs", "not-answering"),
+        ("nonsense", "not-understood"),
+        ("wrong", "not-understood"),
+        ("full", "refusing"),
+        ("dies", "not-reachable"),
+        ("cut", "not-reachable"),
+    ],
+)
 async def test_a_node_without_its_engine_takes_no_new_pods(
-    harness: Harness, fake: tuple[FakeEngine, str]
+    fake: tuple[FakeEngine, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mood: Mood,
+    how: str,
 ) -> None:
-    """A taint says so as long as it does not answer."""
+    """A taint says so, and how it fails, as long as it does; it is asked of itself,
+    though no pod wants anything."""
+    monkeypatch.setattr(container_exits, "LOOK_SECONDS", 0.05)
+    patience = CALL_SECONDS if mood == "hangs" else GUARD
+    monkeypatch.setattr(container_exits, "PING_SECONDS", patience)
+    ports = container_runtime.ContainerRuntime(
+        "n1", tmp_path, engine_url=fake[1], environ={}
+    )
+    await ports.open()
+    harness = Harness(ports)
     assert harness.ports.node_info().taints == ()
-    fake[0].mood = "full"
-    fake[0].released.set()
+    fake[0].mood = mood
     await harness.until(runtime.NodeChanged)
     (taint,) = harness.ports.node_info().taints
     assert (taint.key, taint.effect) == ("rollbook/engine-unavailable", "NoSchedule")
+    assert taint.value == how
+    monkeypatch.setattr(container_exits, "PING_SECONDS", GUARD)
     fake[0].mood = "well"
+    fake[0].released.set()
     await harness.until(runtime.NodeChanged)
     assert harness.ports.node_info().taints == ()
+    await ports.close()
 
 
 async def test_a_hundred_pods_do_not_storm_the_engine(
@@ -244,14 +287,22 @@ async def test_a_hundred_pods_do_not_storm_the_engine(
     fake[0].mood = "hangs"
     for number in range(100):
         harness.ports.start_sandbox(sandbox(f"u{number}", template()))
-    await asyncio.sleep(CALL_SECONDS / 2)
-    assert 0 < fake[0].asked.count("POST /containers/create") <= engine.CALLS_MAX
+    async with asyncio.timeout(GUARD):
+        while created(fake[0]) < engine.CALLS_MAX:  # noqa: ASYNC110  # calls tell nobody
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)  # one more would have come by then
+    assert created(fake[0]) == engine.CALLS_MAX
     fake[0].mood = "well"
     fake[0].released.set()
     for number in range(100):
         uid = f"u{number}"
         fact = await harness.until(runtime.Fact, uid=uid)
         assert isinstance(fact, runtime.SandboxReady | runtime.SandboxFailed)
+
+
+def created(fake: FakeEngine) -> int:
+    """How many containers the engine was asked to create."""
+    return fake.asked.count("POST /containers/create")
 
 
 @pytest.mark.parametrize("mood", WORDS)
@@ -294,6 +345,6 @@ async def test_an_engine_that_does_not_answer_is_not_found(
     fake[0].mood = mood
     assert await engine.find({"DOCKER_HOST": fake[1]}, CALL_SECONDS) is None
     fake[0].mood = "well"
-    found = await engine.find({"DOCKER_HOST": fake[1]})
+    found = await engine.find({"DOCKER_HOST": fake[1]}, GUARD)
     assert found is not None
     assert (found.name, found.version) == ("docker", "1")

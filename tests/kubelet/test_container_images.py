@@ -1,4 +1,5 @@
-"""Who we are to a registry: the logins that Docker and Podman have left."""
+"""Who we are to a registry, by the logins that Docker and Podman have left; and what a
+node says of its images."""
 
 import base64
 import json
@@ -6,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from adapters import engine_answers
+from domain import protocol
 from kubelet import container_images
 
 ANN = base64.b64encode(b"ann:secret").decode()
@@ -68,3 +71,37 @@ def test_the_first_file_with_a_login_is_taken(tmp_path: Path) -> None:
     environ = {"REGISTRY_AUTH_FILE": str(named), "DOCKER_CONFIG": str(tmp_path)}
     found = container_images.auth_header("quay.io/a:1", environ)
     assert b"ann" in base64.urlsafe_b64decode(found)
+
+
+def listed(
+    size: int, tags: tuple[str, ...] | None, digests: tuple[str, ...] | None = None
+) -> engine_answers.ListedImage:
+    """An image as an engine lists it."""
+    return engine_answers.ListedImage(repo_tags=tags, repo_digests=digests, size=size)
+
+
+def test_images_are_told_as_kubernetes_tells_them() -> None:
+    """Digests before tags, the largest first, ties by name; who has no name is left
+    out."""
+    found = container_images.described(
+        [
+            listed(5, ("b:1",)),
+            listed(7, ("web:2", "web:1"), ("web@sha256:1",)),
+            listed(5, ("a:1",)),
+            listed(9, ("<none>:<none>",), ("<none>@<none>",)),
+            listed(9, None),
+        ]
+    )
+    assert found == (
+        protocol.ContainerImage(names=("web@sha256:1", "web:1", "web:2"), size_bytes=7),
+        protocol.ContainerImage(names=("a:1",), size_bytes=5),
+        protocol.ContainerImage(names=("b:1",), size_bytes=5),
+    )
+
+
+def test_not_all_images_of_a_full_machine_are_told() -> None:
+    """The 50 largest with 5 names each, whatever order they come in."""
+    names = tuple(f"n:{number}" for number in range(9))
+    found = container_images.described(listed(size, names) for size in range(99))
+    assert [each.size_bytes for each in found] == list(range(98, 48, -1))
+    assert {each.names for each in found} == {names[:5]}

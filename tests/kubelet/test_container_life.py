@@ -13,6 +13,7 @@ import pytest_asyncio
 from domain import podspec
 from kubelet import (
     container_exits,
+    container_processes,
     container_runtime,
     container_sandboxes,
     runtime,
@@ -67,6 +68,36 @@ async def test_last_words(
     await harness.start(template(web(command, termination_message_policy=policy)))
     ended = await harness.exited()
     assert (ended.exit_code, ended.message) == (code, message)
+
+
+@pytest.mark.parametrize("kernel", ["newer", "older"])
+@pytest.mark.parametrize(
+    ("command", "code", "number"),
+    [("exit 3", 3, 0), ("exit 0", 0, 0), ("exec sleep 9999", 137, 9)],
+    ids=["code", "success", "killed"],
+)
+async def test_an_end_is_the_same_whoever_tells_it(
+    harness: Harness,
+    monkeypatch: pytest.MonkeyPatch,
+    kernel: str,
+    command: str,
+    code: int,
+    number: int,
+) -> None:
+    """A kernel that keeps the exit status tells it before the engine does; and all that
+    was said before can be read at once."""
+    if kernel == "older":
+        monkeypatch.setattr(container_processes, "_GET_INFO", 0)
+    said = "yes 0123456789 | head -c 300000; echo; echo last; sleep 0.2"
+    await harness.start(template(web(f"{said}; {command}")))
+    if number:
+        await harness.listening(said=b"last")
+        harness.ports.kill_container("u1", "web")
+    ended = await harness.exited()
+    assert (ended.exit_code, ended.signal, ended.reason) == (code, number, "")
+    assert (await harness.log()).endswith(b"last\n")
+    await harness.start(template(web("exit 5")), attempt=1)
+    assert (await harness.exited()).exit_code == 5
 
 
 async def test_a_command_that_is_not_there(harness: Harness) -> None:
@@ -293,7 +324,7 @@ async def test_probes_reach_the_pod(harness: Harness, kind: str) -> None:
     }[kind]
     check = podspec.Probe(
         exec=check.exec, http_get=check.http_get, tcp_socket=check.tcp_socket,
-        timeout_seconds=10,
+        timeout_seconds=int(GUARD),
     )  # fmt: skip
     spec = web("httpd -f -p 8080 -h /etc", ports=(port,), readiness_probe=check)
     await harness.start(template(spec))

@@ -31,7 +31,7 @@ def test_it_waits_until_it_is_told_to_end(tmp_path: Path) -> None:
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def _ignores(status: str, number: signal.Signals) -> bool:

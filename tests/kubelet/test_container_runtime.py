@@ -27,7 +27,7 @@ from tests.kubelet import containerbench
 from tests.kubelet.builders import container, sandbox, template
 from tests.kubelet.containerbench import IMAGE, SLEEPER, Bench, resources, said, web
 from tests.kubelet.harness import GUARD, Harness
-from tests.support import podman
+from tests.support import podman, ports
 
 pytestmark = pytest.mark.asyncio
 
@@ -76,9 +76,10 @@ async def test_the_containers_of_a_pod_share_its_network(harness: Harness) -> No
         assert await response.text() == "hello\n"
 
 
-async def test_a_host_port_is_published(harness: Harness, unused_tcp_port: int) -> None:
+async def test_a_host_port_is_published(harness: Harness) -> None:
     """`hostPort` leads to the container's port."""
-    port = podspec.ContainerPort(container_port=8080, host_port=unused_tcp_port)
+    host_port = ports.free_port()
+    port = podspec.ContainerPort(container_port=8080, host_port=host_port)
     await harness.start(
         template(web("echo on; httpd -f -p 8080 -h /etc", ports=(port,)))
     )
@@ -86,7 +87,7 @@ async def test_a_host_port_is_published(harness: Harness, unused_tcp_port: int) 
     async with asyncio.timeout(GUARD), aiohttp.ClientSession() as session:
         while True:
             try:
-                url = f"http://127.0.0.1:{unused_tcp_port}/passwd"
+                url = f"http://127.0.0.1:{host_port}/passwd"
                 async with session.get(url) as response:
                     assert "root" in await response.text()
                     break

@@ -198,6 +198,30 @@ def test_a_restart_rule_wins_over_the_policies(code: int, restarts: bool) -> Non
 # --- images (4.4) -------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("reason", "event"),
+    [
+        ("ErrImageNeverPull", "ErrImageNeverPull"),
+        ("InvalidImageName", "InspectFailed"),
+    ],
+)
+def test_an_image_that_is_not_pulled_at_all_keeps_its_reason(
+    reason: str, event: str
+) -> None:
+    """Nothing backs off from a pull that was not tried: whoever looks, whenever, sees
+    why; and it is looked for again."""
+    pod = Driven(template(), frozenset({"nginx:1.7.9"}), why_broken=reason)
+    for _ in range(600):
+        assert (pod.web.state, pod.web.reason) == ("waiting", reason)
+        pod.pass_time(1)
+    texts = {(n.reason, n.message, n.warning) for n in pod.notes}
+    assert texts == {(event, "not found", True), ("Failed", f"Error: {reason}", True)}
+    pod.broken.clear()
+    pod.pass_time(300)
+    pod.started()
+    assert pod.status.phase == "Running"
+
+
 def test_a_bad_image_is_pulled_again_with_back_off() -> None:
     """ErrImagePull, then ImagePullBackOff; pulls after 10, 20, 40 … 300 s."""
     pod = Driven(template(container(image="nginx:1.91")), frozenset({"nginx:1.91"}))

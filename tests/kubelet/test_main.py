@@ -14,8 +14,9 @@ from adapters import nats_server, nats_wire
 from domain import errors, podspec, protocol
 from kubelet import agent, logs_service, main
 from tests.kubelet.builders import container, run, stop, template
+from tests.support import ports
 
-GUARD = 8.0
+GUARD = 60.0
 TEMPLATES = {
     "t": template(container(command=("sh", "-c", "echo hello; sleep 1000"))),
     "pull": template(container(image="nowhere/nothing:1")),
@@ -91,7 +92,7 @@ class Control:
 async def broker(tmp_path: Path) -> AsyncIterator[nats_server.EmbeddedServer]:
     """A real server with one node and one user, on a free port."""
     server = nats_server.EmbeddedServer(
-        tmp_path / "nats", nodes=["n1"], port=nats_server.free_port(0)
+        tmp_path / "nats", nodes=["n1"], port=ports.free_port()
     )
     async with server:
         yield server
@@ -333,7 +334,7 @@ async def test_many_hollow_nodes_in_one_process(tmp_path: Path) -> None:
     """Each has a name, and a login of its own where one is given."""
     names = [f"hollow-{number}" for number in range(5)]
     server = nats_server.EmbeddedServer(
-        tmp_path / "nats", nodes=names, port=nats_server.free_port(0)
+        tmp_path / "nats", nodes=names, port=ports.free_port()
     )
     async with server:
         login = server.credential("control")

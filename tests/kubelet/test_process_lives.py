@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -48,17 +49,17 @@ from tests.kubelet.harness import Harness
 
 async def main():
     folder, keep, supervisor = Path(sys.argv[1]), sys.argv[2] == "keep", sys.argv[3]
+    uid = sys.argv[4]
     ports = process_runtime.ProcessRuntime(
-        "n1", folder / "node", address_folder=folder / "addresses", keep_pods=keep,
-        supervisor=int(supervisor))
+        "n1", folder / "node", keep_pods=keep, supervisor=int(supervisor))
     await ports.open()
     script = "sleep 1001 & echo $!; while true; do sleep 0.1; done"
     pod = template(container(command=("sh", "-c", script)))
     harness = Harness(ports)
-    started = await harness.start(pod)
-    while not await harness.log():
+    started = await harness.start(pod, uid)
+    while not await harness.log(uid):
         await asyncio.sleep(0.01)
-    child = (await harness.log()).decode().strip()
+    child = (await harness.log(uid)).decode().strip()
     print(started.container_id.removeprefix("process://"), child, flush=True)
     await asyncio.sleep(1000)
 
@@ -66,10 +67,18 @@ asyncio.run(main())
 """
 
 
-def former_life(folder: Path, keep: str, supervisor: int = 0) -> tuple[int, int]:
+def own_uid() -> str:
+    """A uid that no other test's pod has. The next life ends all of this machine that
+    carries it, and other processes run tests at the same time."""
+    return f"left-{uuid.uuid4()}"
+
+
+def former_life(
+    folder: Path, keep: str, supervisor: int = 0, uid: str = "u1"
+) -> tuple[int, int]:
     """A kubelet with one pod, killed with -9; the pids of the pod and of its child."""
     process = subprocess.Popen(
-        [sys.executable, "-c", LIFE, str(folder), keep, str(supervisor)],
+        [sys.executable, "-c", LIFE, str(folder), keep, str(supervisor), uid],
         stdout=subprocess.PIPE,
     )
     try:
@@ -84,7 +93,7 @@ def former_life(folder: Path, keep: str, supervisor: int = 0) -> tuple[int, int]
 
 async def test_pods_die_with_a_killed_kubelet(tmp_path: Path) -> None:
     """The kubelet gets -9: its pod and the pod's children die, the folder is free."""
-    pod, child = await asyncio.to_thread(former_life, tmp_path, "bound")
+    pod, child = await asyncio.to_thread(former_life, tmp_path, "bound", uid=own_uid())
     await gone(pod)
     await gone(child)
     ports = make(tmp_path)
@@ -109,9 +118,10 @@ def leave_record(folder: Path, uid: str, **identity: int) -> Path:
 
 async def test_what_a_former_life_left_is_ended(tmp_path: Path) -> None:
     """Without the reaper too: the next life finds it by its mark and ends it."""
-    leave_record(tmp_path, "left-1")
+    uid = own_uid()
+    leave_record(tmp_path, uid)
     left = await asyncio.create_subprocess_exec(
-        "sleep", "1000", env={"ROLLBOOK_POD_UID": "left-1", "PATH": os.defpath}
+        "sleep", "1000", env={"ROLLBOOK_POD_UID": uid, "PATH": os.defpath}
     )
     ports = make(tmp_path)
     await ports.open()
@@ -131,7 +141,7 @@ async def test_a_stranger_with_the_same_pid_is_left_alone(
     )
     try:
         pid = stranger.pid
-        leave_record(tmp_path, "x", pid=pid, start=1, shim=pid, shim_start=1)
+        leave_record(tmp_path, own_uid(), pid=pid, start=1, shim=pid, shim_start=1)
         ports = make(tmp_path, keep_pods=keep)
         await ports.open()
         held = [each for pod in ports.held() for each in pod.containers]

@@ -15,10 +15,12 @@ from domain import podspec, volumes
 from domain.pod_values import Reference
 from kubelet import runtime, sandboxes, values
 from tests.kubelet.builders import container, sandbox, template
-from tests.kubelet.harness import Harness
+from tests.kubelet.harness import GUARD, Harness
 from tests.kubelet.processes import gone, make, pid_of, shell
 
 pytestmark = pytest.mark.asyncio
+SLOW = int(GUARD)
+"""The timeout of a probe that is to say something else than that it took too long."""
 
 
 @pytest_asyncio.fixture
@@ -126,11 +128,12 @@ async def test_what_cannot_be_started(
 ) -> None:
     """The waiting reason of spec 4.4, and a sentence that says what is wrong."""
     pod = template(container(**fields))
-    with pytest.raises(TimeoutError):  # it never starts
-        async with asyncio.timeout(0.3):
-            await harness.start(pod)
+    harness.ports.start_sandbox(sandbox("u1", pod))
+    harness.ports.pull_image("u1", "web")
+    harness.ports.start_container("u1", "web", 0)
     failed = await harness.until(runtime.ContainerFailed)
     assert (failed.reason, failed.message) == (reason, message)
+    assert not [f for f in harness.seen if isinstance(f, runtime.ContainerStarted)]
 
 
 # --- logs ---------------------------------------------------------------------------
@@ -211,15 +214,20 @@ async def test_the_web_server_says_its_version_and_its_pod(harness: Harness) -> 
 async def test_http_probes(harness: Harness, path: str, message: str) -> None:
     """200 to 399 is success; the port may be named."""
     get = podspec.HTTPGetAction(path=path, port="http")
-    await harness.start(nginx(readiness_probe=podspec.Probe(http_get=get)))
+    check = podspec.Probe(http_get=get, timeout_seconds=SLOW)
+    await harness.start(nginx(readiness_probe=check))
     await harness.listening(said=b"listens")
     answer = await answered(harness, "Readiness")
     assert (answer.success, answer.message) == (not message, message)
 
 
 @pytest.mark.parametrize("probe", [
-    podspec.Probe(http_get=podspec.HTTPGetAction(path="/", port=18081)),
-    podspec.Probe(tcp_socket=podspec.TCPSocketAction(port=18081)),
+    podspec.Probe(
+        http_get=podspec.HTTPGetAction(path="/", port=18081), timeout_seconds=SLOW
+    ),
+    podspec.Probe(
+        tcp_socket=podspec.TCPSocketAction(port=18081), timeout_seconds=SLOW
+    ),
 ])  # fmt: skip
 async def test_nobody_listens(harness: Harness, probe: podspec.Probe) -> None:
     """The words of Kubernetes."""
@@ -231,24 +239,33 @@ async def test_nobody_listens(harness: Harness, probe: podspec.Probe) -> None:
 
 async def test_tcp_probe(harness: Harness) -> None:
     """That it opens is success."""
-    check = podspec.Probe(tcp_socket=podspec.TCPSocketAction(port=18080))
+    check = podspec.Probe(
+        tcp_socket=podspec.TCPSocketAction(port=18080), timeout_seconds=SLOW
+    )
     await harness.start(nginx(liveness_probe=check))
     await harness.listening(said=b"listens")
     assert (await answered(harness, "Liveness")).success
 
 
-@pytest.mark.parametrize(("command", "success", "message"), [
-    (("sh", "-c", "test -n $POD_IP"), True, ""),
-    (("sh", "-c", "echo no; exit 4"), False, "no"),
-    (("sh", "-c", "exit 4"), False, "exit status 4"),
-    (("sleep", "100"), False, 'command timed out: "sleep 100" timed out after 1s'),
-    (("no-such",), False, 'exec: "no-such": executable file not found in $PATH'),
+@pytest.mark.parametrize(("command", "seconds", "success", "message"), [
+    (("sh", "-c", "test -n $POD_IP"), SLOW, True, ""),
+    (("sh", "-c", "echo no; exit 4"), SLOW, False, "no"),
+    (("sh", "-c", "exit 4"), SLOW, False, "exit status 4"),
+    (("sleep", "100"), 1, False,
+     'command timed out: "sleep 100" timed out after 1s'),
+    (("no-such",), SLOW, False,
+     'exec: "no-such": executable file not found in $PATH'),
 ])  # fmt: skip
 async def test_exec_probes(
-    harness: Harness, command: tuple[str, ...], success: bool, message: str
+    harness: Harness,
+    command: tuple[str, ...],
+    seconds: int,
+    success: bool,
+    message: str,
 ) -> None:
     """Exit code 0 is success; what it printed is the message."""
-    check = podspec.Probe(exec=podspec.ExecAction(command=command))
+    action = podspec.ExecAction(command=command)
+    check = podspec.Probe(exec=action, timeout_seconds=seconds)
     await harness.start(nginx(startup_probe=check))
     answer = await answered(harness, "Startup")
     assert (answer.success, answer.message) == (success, message)

@@ -125,7 +125,7 @@ async def test_closing_ends_the_command_and_what_it_started(tmp_path: Path) -> N
         _, data = await anext(stream.chunks())
         await stream.close()
     await gone(int(data))
-    assert psutil.Process().num_fds() == before
+    assert psutil.Process().num_fds() <= before
 
 
 @pytest.mark.asyncio
@@ -168,7 +168,7 @@ async def test_what_cannot_be_started_is_said_and_leaves_nothing(
     for tty in (False, True):
         with pytest.raises(OSError, match="Exec format error"):
             started(tmp_path, str(bad), tty=tty)
-    assert psutil.Process().num_fds() == before
+    assert psutil.Process().num_fds() <= before
 
 
 def test_nobody_speaks_to_a_container_without_input() -> None:

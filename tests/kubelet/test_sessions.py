@@ -23,6 +23,7 @@ POD = PodStatus(
     containers=(ContainerStatus(name="web", state="running"),),
 )
 QUICK = session_peer.Timing(tick=0.02, again=0.1, heartbeat=0.2, silence=1.0)
+"""One who vanishes is noticed soon; a machine that stands still is not to blame."""
 INBOX = "_INBOX.user.ann"
 
 

@@ -294,3 +294,34 @@ def test_two_boots_in_one_step_are_not_granted_the_same_incarnation() -> None:
     assert first.error
     assert not second.error
     assert second.incarnation == sim.cluster.actual.nodes["worker-1"].node.incarnation
+
+
+def test_what_a_node_says_of_itself_is_recorded_once_and_confirmed() -> None:
+    """Its images are other ones: one event, and the kubelet does not say it again."""
+    sim = SimCluster(1)
+    sim.settle()
+    worker, position = sim.nodes["worker-1"], len(sim.log)
+    image = protocol.ContainerImage(names=("web:1",), size_bytes=1_000)
+    info = msgspec.structs.replace(worker.info, images=(image,))
+    worker.describe(sim.now, info)
+    sim.run_for(100.0)
+
+    (changed,) = sim.of(node.NodeChanged, position)
+    assert isinstance(changed.event, node.NodeChanged)
+    assert changed.event.info == info
+    told = [msgspec.json.decode(each, type=protocol.Report) for each in worker.sent]
+    assert sum(each.node is not None for each in told) == 1
+
+
+def test_a_node_that_lists_too_many_images_is_not_believed() -> None:
+    """At most 50, as in Kubernetes: whatever is in an event is kept for ever."""
+    sim = SimCluster(1)
+    sim.settle()
+    worker, position = sim.nodes["worker-1"], len(sim.log)
+    image = protocol.ContainerImage(names=("web:1",))
+    info = msgspec.structs.replace(worker.info, images=(image,) * 51)
+    worker.describe(sim.now, info)
+    sim.run_for(10.0)
+
+    assert sim.of(node.NodeChanged, position) == []
+    assert sim.state.counters["reports_unreadable"]
