@@ -66,10 +66,10 @@ def format_selector(selector: LabelSelector | None) -> str:
 def parse_selector(text: str) -> LabelSelector:
     """The selector that `-l text` means; empty text selects everything.
 
-    `a=b` and `a==b` become match labels; `!=`, `in`, `notin`, `key` and `!key` become
-    expressions. Two different values for one key with `=` stay two sentences, which
-    nothing can satisfy. Raises `Rejected("BadRequest")` that quotes what was not
-    understood.
+    `a=b` and `a==b` become match labels; `!=`, `in`, `notin`, `key`, `!key`, and `>`
+    and `<` with a whole number become expressions. Two different values for one key
+    with `=` stay two sentences, which nothing can satisfy. Raises
+    `Rejected("BadRequest")` that quotes what was not understood.
     """
     labels: dict[str, str] = {}
     expressions: list[LabelSelectorRequirement] = []
@@ -99,13 +99,15 @@ _REQUIREMENT: Final = re.compile(
     rf"""\s*(?:
         !\s*(?P<absent>{_KEY})
       | (?P<key>{_KEY})
-        (?: \s*(?P<op>==|=|!=)\s*(?P<value>{_VALUE})
+        (?: \s*(?P<op>==|=|!=|>|<)\s*(?P<value>{_VALUE})
           | \s+(?P<set>in|notin)\s*\((?P<values>[^()]*)\)
         )?
     )\s*(?P<comma>,|$)""",
     re.VERBOSE,
 )
 _WHOLE_VALUE: Final = re.compile(_VALUE)
+_BOUNDS: Final = {">": "Gt", "<": "Lt"}
+"""Only questions compare numbers: no selector that is kept has these operators."""
 
 
 def _holds(requirement: LabelSelectorRequirement, labels: Mapping[str, str]) -> bool:
@@ -118,6 +120,12 @@ def _holds(requirement: LabelSelectorRequirement, labels: Mapping[str, str]) -> 
             return requirement.key in labels
         case "DoesNotExist":
             return requirement.key not in labels
+        case "Gt" | "Lt" as operator:
+            value, bound = labels.get(requirement.key, ""), requirement.values[0]
+            if not (value.isdecimal() and bound.isdecimal()):
+                return False
+            above = int(value) - int(bound)
+            return above > 0 if operator == "Gt" else above < 0
         case _:
             return False
 
@@ -131,6 +139,10 @@ def _format(requirement: LabelSelectorRequirement) -> str:
             return f"{requirement.key} notin ({values})"
         case "DoesNotExist":
             return f"!{requirement.key}"
+        case "Gt":
+            return f"{requirement.key}>{values}"
+        case "Lt":
+            return f"{requirement.key}<{values}"
         case _:
             return requirement.key
 
@@ -143,6 +155,13 @@ def _requirement(text: str, found: re.Match[str]) -> LabelSelectorRequirement:
     if found["op"] == "!=":
         values: tuple[str, ...] = (found["value"],)
         return LabelSelectorRequirement(key=key, operator="NotIn", values=values)
+    if found["op"] in _BOUNDS:
+        if not found["value"].isdecimal():
+            raise _not_understood(text, found[0].strip())
+        bound = (found["value"],)
+        return LabelSelectorRequirement(
+            key=key, operator=_BOUNDS[found["op"]], values=bound
+        )
     if found["op"]:
         values = (found["value"],)
         return LabelSelectorRequirement(key=key, operator="=", values=values)

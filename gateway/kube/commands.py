@@ -194,7 +194,16 @@ def _of_spec(own: str, old: JSON, new: JSON) -> Command | None:
                 return Command("pause", deployment.PauseDeployment())
             return Command("resume", deployment.ResumeDeployment())
         case "deployment", "template":
-            return _of_images(_template({"spec": old}), _template({"spec": new}))
+            images = _changed_images(_template({"spec": old}), _template({"spec": new}))
+            if images is None:
+                return None
+            return Command("set-image", deployment.SetImage(images=images))
+        case "pod", "containers" | "initContainers":
+            whole = [_template({"spec": {"template": {"spec": s}}}) for s in (old, new)]
+            images = _changed_images(*whole)
+            if images is None:
+                return None
+            return Command("set-image", pods.SetPodImage(images=images))
         case "node", "unschedulable":
             if new.get("unschedulable"):
                 return Command("cordon", node.CordonNode())
@@ -203,10 +212,10 @@ def _of_spec(own: str, old: JSON, new: JSON) -> Command | None:
             return None
 
 
-def _of_images(
+def _changed_images(
     old: podspec.PodTemplateSpec, new: podspec.PodTemplateSpec
-) -> Command | None:
-    """`set-image`, if that is all that differs."""
+) -> dict[str, str] | None:
+    """The images that are others, by container, if that is all that differs."""
     before = _images(old)
     changed = {
         name: image
@@ -218,7 +227,7 @@ def _of_images(
             return None
     except Rejected:
         return None
-    return Command("set-image", deployment.SetImage(images=changed))
+    return changed
 
 
 def _images(held: podspec.PodTemplateSpec) -> dict[str, str]:

@@ -18,19 +18,24 @@ import msgspec
 
 from domain import deployment, node, plain, pod, replicaset
 from domain import errors as core
-from domain.errors import FieldError, Rejected
+from domain.errors import Rejected
 from domain.protocol import Answer, Preconditions
 from gateway.kube import bodies, commands, predicting, routes, statuses
+from gateway.kube import options as queried
 from gateway.kube.commander import Commander, Stale
 from gateway.kube.commands import Command
 from gateway.kube.live import Live
 from gateway.kube.manifests import text_at
 from gateway.kube.request import JSON, Reply, Request
+from gateway.kube.resources import Resource
 from gateway.kube.statuses import Failure
 
 AT_ONCE: Final = 16
 ATTEMPTS: Final = 5
+LEAST_SECONDS: Final = 1
+"""What a grace period below 0 is taken for, as the API server does."""
 Propagation = Literal["background", "foreground", "orphan"]
+_KIND: Final = "DeleteOptions"
 _POLICIES: Final = ("Foreground", "Background", "Orphan")
 _SHOWN: Final = frozenset({"pod", "serviceaccount", "namespace"})
 """Kinds whose object comes back, gone or not."""
@@ -104,7 +109,7 @@ class Deletes:
                     f'{resource.qualified} "{name}" is forbidden: every namespace has '
                     "one, and it goes with its namespace",
                 )
-            _check(request, document, options)
+            _check(resource, name, document, options)
             wanted = (
                 Preconditions(uid=options.uid, position=position)
                 if options.version
@@ -149,7 +154,7 @@ class Deletes:
 def options_of(request: Request) -> Options:
     """The options of a deletion, from the body or else the query (rule 1).
 
-    Raises `Rejected` (BadRequest, Invalid), or `Failure` 415.
+    Raises `Rejected` (BadRequest), or `Failure` 415 or 422.
     """
     given: JSON = _queried(request.params)
     if request.body.strip():
@@ -159,27 +164,36 @@ def options_of(request: Request) -> Options:
 
 
 def decoded(given: JSON, *, dry_run: bool) -> Options:
-    """DeleteOptions as they stand in a document. Raises `Rejected`."""
+    """DeleteOptions as they stand in a document; a grace period below 0 counts as
+    `LEAST_SECONDS`.
+
+    Raises `Rejected` (BadRequest), or `Failure` 422.
+    """
     grace = given.get("gracePeriodSeconds")
-    if grace is not None and (isinstance(grace, bool) or not isinstance(grace, int)):
+    if isinstance(grace, bool) or not isinstance(grace, int | None):
         raise Rejected("BadRequest", "gracePeriodSeconds: expected a number of seconds")
-    if isinstance(grace, int) and grace < 0:
-        said = f"Invalid value: {grace}: must be greater than or equal to 0"
-        raise _invalid("gracePeriodSeconds", "FieldValueInvalid", said)
-    policy = given.get("propagationPolicy")
-    if policy is None and given.get("orphanDependents") is not None:
-        policy = "Orphan" if given["orphanDependents"] else "Background"
+    if grace is not None and grace < 0:
+        grace = LEAST_SECONDS
+    policy, orphan = given.get("propagationPolicy"), given.get("orphanDependents")
+    if policy is not None and orphan is not None:
+        why = "orphanDependents and deletionPropagation cannot be both set"
+        said = f"Invalid value: {msgspec.json.encode(policy).decode()}: {why}"
+        raise queried.invalid(_KIND, "propagationPolicy", "FieldValueInvalid", said)
+    if policy is None and orphan is not None:
+        policy = "Orphan" if orphan else "Background"
     if policy is not None and policy not in _POLICIES:
-        listed = ", ".join(f'"{each}"' for each in (*_POLICIES, "nil"))
-        said = f'Unsupported value: "{policy}": supported values: {listed}'
-        raise _invalid("propagationPolicy", "FieldValueNotSupported", said)
+        known = (*_POLICIES, "nil")
+        raise queried.unsupported(_KIND, "propagationPolicy", policy, known)
     asked = given.get("dryRun")
+    if asked is not None:
+        stages = asked if isinstance(asked, list) else [asked]
+        queried.check_dry_run(_KIND, stages)
     return Options(
         propagation=cast(Propagation, str(policy or "Background").lower()),
         grace=grace,
         uid=text_at(given, "preconditions", "uid"),
         version=text_at(given, "preconditions", "resourceVersion"),
-        dry_run=dry_run or (isinstance(asked, list) and "All" in asked),
+        dry_run=dry_run or bool(asked),
     )
 
 
@@ -218,13 +232,18 @@ def _queried(params: Mapping[str, str]) -> JSON:
     return found
 
 
-def _check(request: Request, document: JSON, options: Options) -> None:
-    """Raises `Rejected` (Conflict) where another version was meant."""
-    version = text_at(document, "metadata", "resourceVersion")
-    if options.version and options.version != version:
-        raise core.conflict(request.resource.qualified, request.name)
-
-
-def _invalid(field: str, reason: str, said: str) -> Rejected:
-    broken = FieldError(reason=reason, message=said, field=field)
-    return core.invalid("DeleteOptions.meta.k8s.io", "", [broken])
+def _check(resource: Resource, name: str, document: JSON, options: Options) -> None:
+    """Raises `Rejected` (Conflict) where another object or version was meant."""
+    for field, wanted, what, meanwhile in (
+        ("uid", options.uid, "UID", "deleted and then recreated"),
+        ("resourceVersion", options.version, "ResourceVersion", "modified"),
+    ):
+        held = text_at(document, "metadata", field)
+        if wanted and wanted != held:
+            raise Rejected(
+                "Conflict",
+                f"Operation cannot be fulfilled on {resource.qualified_kind} "
+                f'"{name}": the {what} in the precondition ({wanted}) does not match '
+                f"the {what} in record ({held}). The object might have been "
+                f"{meanwhile}",
+            )

@@ -46,6 +46,16 @@ def root(path: str, form: str) -> Document:
 
 
 @functools.cache
+def index() -> Document:
+    """`/`: all paths there are, as far as they are no objects."""
+    found = {"/api", "/apis", "/openapi/v2", "/openapi/v3", "/version"}
+    found |= {"/healthz", "/livez", "/readyz", "/api/v1"}
+    for name, versions in resources.groups().items():
+        found |= {f"/apis/{name}", *(f"/apis/{name}/{each}" for each in versions)}
+    return _made({"paths": sorted(found)}, "")
+
+
+@functools.cache
 def group(name: str) -> Document | None:
     """`/apis/<group>`; None for a group that is not served."""
     versions = resources.groups().get(name)

@@ -6,10 +6,14 @@ Without a writer every change is 405.
 
 from typing import Final, Protocol
 
+import msgspec
+
 from domain import errors, labels
+from domain.ages import age
 from domain.deployment import Deployment
 from domain.replicaset import ReplicaSet
-from gateway.kube import forms, kinds, metrics_api, statuses
+from gateway.kube import forms, kinds, metrics_api, statuses, tables
+from gateway.kube.forms import Shown
 from gateway.kube.logs import Logs
 from gateway.kube.objects import Objects, asked_state
 from gateway.kube.request import Reply, Request
@@ -82,6 +86,7 @@ class Handlers:
 
     async def _scale(self, request: Request) -> Reply:
         """The Scale of a Deployment or a ReplicaSet."""
+        form = forms.wanted(request.accept, request.params)
         kind = kinds.of(request.resource)
         key = kind.object_key(request.namespace, request.name)
         asked = asked_state(request.params, listing=False)
@@ -91,10 +96,13 @@ class Handlers:
             raise errors.not_found(request.resource.qualified, request.name)
         document = kind.document(state.scene, held)
         version = state.version(key, held)
-        return Reply(document=scale(held, document, version))
+        shown = scale(held, document, version, state.scene.now)
+        return Reply(document=forms.one(form, tables.SCALE, shown))
 
 
-def scale(held: Deployment | ReplicaSet, document: JSON, version: int) -> JSON:
+def scale(
+    held: Deployment | ReplicaSet, document: JSON, version: int, now: float
+) -> Shown:
     """The Scale of an object, `document` as it is at `version`."""
     about, status = document["metadata"], document["status"]
     assert isinstance(about, dict), "every object has metadata"
@@ -102,13 +110,17 @@ def scale(held: Deployment | ReplicaSet, document: JSON, version: int) -> JSON:
     kept = ("name", "namespace", "uid", "creationTimestamp")
     metadata = {name: about[name] for name in kept if name in about}
     selector = held.spec.selector if isinstance(held, Deployment) else held.selector
-    shown: JSON = {"replicas": status.get("replicas", 0)}
+    there = status.get("replicas", 0)
+    shown: JSON = {"replicas": there}
     if text := labels.format_selector(selector):
         shown["selector"] = text
-    return {
+    metadata["resourceVersion"] = str(version)
+    found: JSON = {
         "kind": "Scale",
         "apiVersion": _SCALED,
-        "metadata": {**metadata, "resourceVersion": str(version)},
+        "metadata": metadata,
         "spec": {"replicas": held.replicas},
         "status": shown,
     }
+    cells = (held.name, held.replicas, there, age(held.created_at, now))
+    return Shown(msgspec.json.encode(found), metadata, version, cells)

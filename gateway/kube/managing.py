@@ -14,13 +14,13 @@ from typing import Final
 import msgspec
 
 from domain import times
-from domain.errors import FieldError, Rejected
+from domain.errors import Rejected
+from gateway.kube import options
 from gateway.kube.patching import fields, managers
 from gateway.kube.patching.managers import Entry, Writer
 from gateway.kube.request import JSON, Request
 
 BEFORE_FIRST_APPLY: Final = "before-first-apply"
-MANAGER_MAX: Final = 128
 _SERVERS: Final = frozenset({"apiVersion", "kind", "status"})
 
 
@@ -46,30 +46,9 @@ def entries_of(listed: bytes | None) -> tuple[Entry, ...]:
 
 
 def manager_of(request: Request) -> str:
-    """The field manager's name (rule 1).
-
-    Raises `Rejected` (Invalid) for one that is too long or cannot be printed.
-    """
+    """The field manager's name (rule 1), which `options.check` has seen."""
     given = request.params.get("fieldManager", "")
-    if not given:
-        return request.agent.partition("/")[0][:MANAGER_MAX] or "unknown"
-    said = ""
-    if len(given) > MANAGER_MAX:
-        said = f"Too long: may not be more than {MANAGER_MAX} bytes"
-    elif not given.isprintable():
-        said = f'Invalid value: "{given!a}": should only contain printable characters'
-    if said:
-        raise refused_option("fieldManager", "FieldValueInvalid", said)
-    return given
-
-
-def refused_option(field: str, reason: str, said: str) -> Rejected:
-    """The 422 for an option of a patch that will not do."""
-    return Rejected(
-        "Invalid",
-        f'PatchOptions.meta.k8s.io "" is invalid: {field}: {said}',
-        causes=(FieldError(reason=reason, message=said, field=field),),
-    )
+    return given or request.agent.partition("/")[0][: options.MANAGER_MAX] or "unknown"
 
 
 def writer_of(request: Request, api_version: str, now: float) -> Writer:

@@ -43,7 +43,9 @@ class Metrics:
         items = [_document(resource.kind, resource.api_version, r) for r in found.rows]
         if request.name:
             if not items:
-                raise errors.not_found(resource.qualified, request.name)
+                what = f"{resource.kind.lower()}.{resource.group}"
+                named = f"{request.namespace}/{request.name}".removeprefix("/")
+                raise errors.not_found(what, named)
             return Reply(document=items[0])
         return Reply(
             document={

@@ -20,8 +20,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from domain import errors
-from domain.errors import FieldError, Rejected
-from gateway.kube import forms, kinds
+from gateway.kube import forms, kinds, options
 from gateway.kube.changes import Changes
 from gateway.kube.forms import Form, Shown
 from gateway.kube.kinds import Held, Kind, Picked
@@ -210,6 +209,9 @@ class Objects:
         """The encoded list, or a page of it. Raises `Rejected` or `Failure`."""
         kind, params = kinds.of(request.resource), request.params
         picked = kinds.picked(kind, request.namespace, params)
+        if "sendInitialEvents" in params:
+            why = "Forbidden: sendInitialEvents is forbidden for list"
+            raise options_invalid("sendInitialEvents", "FieldValueForbidden", why)
         limit = _number("limit", params.get("limit", ""))
         token = _token(params.get("continue", ""))
         asked = asked_state(params, listing=True)
@@ -288,12 +290,19 @@ def chosen(kind: Kind, state: State, picked: Picked) -> list[Held]:
 def asked_state(params: Mapping[str, str], *, listing: bool) -> Asked:
     """What `resourceVersion` and `resourceVersionMatch` ask for.
 
-    Raises `Rejected` 422 for a combination that the API server refuses.
+    Raises `Failure` 422 or 400 for a combination that the API server refuses.
     """
     text = params.get("resourceVersion", "")
     match = params.get("resourceVersionMatch", "")
+    continued = bool(params.get("continue")) and listing
     if match and "sendInitialEvents" not in params:
-        _check_match(text, match, bool(params.get("continue")) and listing)
+        _check_match(text, match, continued)
+    if continued and text not in ("", "0"):
+        raise Failure(
+            400,
+            "BadRequest",
+            "specifying resource version is not allowed when using continue",
+        )
     if not text:
         return Asked(None)
     position = _version(text)
@@ -315,10 +324,9 @@ def too_large(position: int, current: int) -> Failure:
     )
 
 
-def options_invalid(field: str, reason: str, text: str) -> Rejected:
+def options_invalid(field: str, reason: str, text: str) -> Failure:
     """422 for parameters that do not go together."""
-    broken = FieldError(reason=reason, message=text, field=field)
-    return errors.invalid("ListOptions.meta.k8s.io", "", [broken])
+    return options.invalid("ListOptions", field, reason, text)
 
 
 def _check_match(text: str, match: str, continued: bool) -> None:

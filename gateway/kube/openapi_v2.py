@@ -94,8 +94,8 @@ def _schema_parts(found: JSON) -> Iterator[bytes]:
     values = found.get("additionalProperties")
     if isinstance(values, dict):
         yield _bytes(21, _bytes(1, _schema(values)))
-    if "type" in found:
-        yield _bytes(22, _text(1, str(found["type"])))
+    if type_ := found.get("type") or ("string" if "oneOf" in found else ""):
+        yield _bytes(22, _text(1, str(type_)))  # v2 has no `oneOf`
     items = found.get("items")
     if isinstance(items, dict):
         yield _bytes(23, _bytes(1, _schema(items)))

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from domain.errors import Rejected
-from gateway.kube import bodies, managing, statuses
+from gateway.kube import bodies, options, statuses
 from gateway.kube.manifests import metadata_of, text_at
 from gateway.kube.patching import json_patch, merge_patch, strategic
 from gateway.kube.request import JSON, Request
@@ -47,7 +47,8 @@ class Patch(msgspec.Struct, frozen=True, kw_only=True):
 def decode(request: Request) -> Patch:
     """The patch of a request.
 
-    Raises `Failure` 415 for another media type, `Rejected` for what is no such patch.
+    Raises `Failure` 415 for another media type, 422 for options that do not go with
+    it, `Rejected` for what is no such patch.
     """
     media = bodies.media_type(request.content_type)
     what = request.resource.kind
@@ -58,6 +59,9 @@ def decode(request: Request) -> Patch:
         found = bodies.from_json(request.body, what)
     else:
         raise statuses.plain(415)
+    if media != APPLY and "force" in request.params:
+        said = "Forbidden: may not be specified for non-apply patch"
+        raise options.invalid("PatchOptions", "force", "FieldValueForbidden", said)
     shown = (
         bodies.go_text(found.value)
         if media == STRATEGIC
@@ -100,7 +104,8 @@ def refuse_strictly(patch: Patch, findings: tuple[str, ...]) -> Failure:
 def _check_apply(request: Request, value: object) -> None:
     """Raises `Rejected` unless this can be applied at all."""
     if not request.params.get("fieldManager"):
-        raise managing.refused_option(
+        raise options.invalid(
+            "PatchOptions",
             "fieldManager",
             "FieldValueRequired",
             "Required value: is required for apply patch",

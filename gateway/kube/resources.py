@@ -129,7 +129,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
         namespaced=False,
         short_names=("ns",),
         verbs=_NO_COLLECTION,
-        subresources=(Subresource(name="status", kind="Namespace", verbs=_STATUS),),
+        subresources=(Subresource(name="status", kind="Namespace", verbs=("get",)),),
     ),
     Resource(
         group="",
@@ -269,6 +269,13 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     _empty("", "PersistentVolumeClaim", "pvc"),
     _empty("", "ReplicationController", "rc"),
     _empty("", "Service", "svc"),
+    _empty(
+        "apiextensions.k8s.io",
+        "CustomResourceDefinition",
+        "crd",
+        "crds",
+        namespaced=False,
+    ),
     _empty("apps", "DaemonSet", "ds"),
     _empty("apps", "StatefulSet", "sts"),
     _empty("batch", "CronJob", "cj"),

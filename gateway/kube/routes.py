@@ -17,7 +17,7 @@ from gateway.kube.request import Verb
 from gateway.kube.resources import Resource
 from gateway.kube.statuses import Failure
 
-_TRUE: Final = frozenset({"1", "t", "T", "true", "True", "TRUE"})
+_FALSE: Final = frozenset({"0", "false"})
 _OBJECT: Final[dict[str, Verb]] = {
     "GET": "get",
     "PUT": "update",
@@ -42,8 +42,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_true(text: str | None) -> bool:
-    """Whether a query's parameter says yes, in any of Go's spellings."""
-    return text in _TRUE
+    """Whether a query's parameter says yes: all does but `0` and `false`, as the API
+    server reads it."""
+    return text is not None and text.lower() not in _FALSE
 
 
 def find(method: str, path: str, params: Mapping[str, str]) -> Route:
@@ -106,7 +107,14 @@ def _verb(method: str, name: str, part: str, params: Mapping[str, str]) -> Verb:
 def _never_one(resource: Resource) -> Failure:
     """The 405 that says why: kubectl shows its message alone."""
     reason, _ = statuses.MESSAGES[405]
-    text = f"{resource.qualified} are not kept here, and there is never one to change"
+    text = f"{resource.qualified} are not kept here: none can be created or changed"
+    return Failure(405, reason, text, details={})
+
+
+def _only_seen() -> Failure:
+    """A status is counted from what runs; nobody writes it."""
+    reason, _ = statuses.MESSAGES[405]
+    text = "a status is what Rollbook has seen, and cannot be written"
     return Failure(405, reason, text, details={})
 
 
@@ -126,5 +134,7 @@ def _check(
     needs_namespace = name or verb in ("create", "deletecollection")
     if resource.namespaced and needs_namespace and not namespace:
         raise statuses.plain(405 if verb != "get" else 404)
+    if verb not in allowed and part == "status":
+        raise _only_seen()
     if verb not in allowed:
         raise statuses.plain(405)

@@ -20,9 +20,16 @@ from gateway.kube.resources import Resource
 
 PREFIX: Final = "#/components/schemas/"
 KIND: Final = "x-kubernetes-group-version-kind"
+INT_OR_STRING: Final = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
+_INT_OR_STRING: Final[JSON] = {
+    "description": "A number, or a text such as 25%.",
+    "format": "int-or-string",
+    "oneOf": [{"type": "integer"}, {"type": "string"}],
+}
 _META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1"
 _GROUPS: Final = {
     "": "io.k8s.api.core",
+    "apiextensions.k8s.io": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions",
     "apps": "io.k8s.api.apps",
     "autoscaling": "io.k8s.api.autoscaling",
     "batch": "io.k8s.api.batch",
@@ -95,6 +102,8 @@ def _of(resource: Resource) -> dict[str, JSON]:
         for name, schema in found.items()
     }
     made[name_of(resource)] = _kind(resource, whole)
+    if INT_OR_STRING in repr(made):
+        made[INT_OR_STRING] = dict(_INT_OR_STRING)
     return made
 
 
@@ -172,7 +181,10 @@ def _union(parts: list[JSON], version: str, field: str) -> JSON:
     some = [each for each in parts if each.get("type") != "null"]
     if len(some) == 1:
         return _cleaned(some[0], version, field)
-    if {each.get("type") for each in some} <= {"integer", "number", "string"}:
+    types = {each.get("type") for each in some}
+    if types == {"integer", "string"}:
+        return {"allOf": [{"$ref": PREFIX + INT_OR_STRING}]}
+    if types <= {"integer", "number", "string"}:
         return {"type": "string", "format": "int-or-string"}
     return {}
 

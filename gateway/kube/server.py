@@ -3,8 +3,8 @@
 1. A request is bounded in all directions: size of head and body, time to arrive, open
    connections, requests at once. What is over a bound gets a clear answer, or none if
    it never asked anything, and costs the others nothing.
-2. Whoever asks is known first (`logins`); only health, version and the paths that
-   tell nothing are open to everybody.
+2. Whoever asks is known first (`logins`), and is nobody else (no impersonation); only
+   health, version and the paths that tell nothing are open to everybody.
 3. What a handler raises becomes a Status. Our own mistake is a 500 that is logged,
    and costs that answer alone.
 4. A watch is a chunked stream that ends when its client goes, when its time is over,
@@ -56,6 +56,11 @@ _QUOTED: Final = {
 }
 """What a header cannot carry as it is: fields in a body are called anything."""
 JSON_TYPE: Final = "application/json"
+_IMPERSONATED: Final = {
+    "Impersonate-User": "users",
+    "Impersonate-Group": "groups",
+    "Impersonate-Uid": "uids",
+}
 ROUTE: Final = web.RequestKey("route", Route)
 
 Open = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -235,7 +240,7 @@ class Server:
     async def _respond(self, http: web.Request) -> web.StreamResponse | Stream | Socket:
         path = http.path.rstrip("/")  # some clients ask for `/version/`
         if path in ("/healthz", "/livez", "/readyz") or path == "/version":
-            return self._open(path)
+            return self._open(path, verbose="verbose" in http.query)
         if not self.ready:
             raise Failure(
                 503,
@@ -244,6 +249,7 @@ class Server:
                 headers={"Retry-After": "1"},
             )
         user = await self._logins.user(http.headers.get("Authorization", ""))
+        _check_impersonation(http, user)
         for prefix, answer in self.extra.items():
             if path == prefix or path.startswith(f"{prefix}/"):
                 return await answer(http)
@@ -285,14 +291,16 @@ class Server:
             self._bodies -= 1
             self._running += 1
 
-    def _open(self, path: str) -> web.Response:
+    def _open(self, path: str, *, verbose: bool) -> web.Response:
         if path == "/version":
             return _json(200, version_document(self._version))
         if path == "/readyz" and not self.ready:
             return web.Response(
                 status=503, text="the log is being folded", content_type="text/plain"
             )
-        return web.Response(text="ok", content_type="text/plain")
+        log = "[+]log ok" if self.ready else "[-]log is being folded"
+        text = f"[+]ping ok\n{log}\n{path[1:]} check passed\n"
+        return web.Response(text=text if verbose else "ok", content_type="text/plain")
 
     def _response(self, http: web.Request, reply: Reply) -> web.Response:
         body = reply.document
@@ -359,6 +367,20 @@ class Server:
             return await answer.serve(http)
         finally:
             self._streams.discard(task)
+
+
+def _check_impersonation(http: web.Request, user: User) -> None:
+    """Raises `Failure` 403 for who wants to be somebody else: the broker knows nothing
+    of that, and a request that is carried out all the same is worse than a refusal."""
+    for header, what in _IMPERSONATED.items():
+        if name := http.headers.get(header):
+            raise Failure(
+                403,
+                "Forbidden",
+                f'{what} "{name}" is forbidden: User "{user.name}" cannot impersonate '
+                f'resource "{what}" in API group "" at the cluster scope',
+                details={"name": name, "kind": what},
+            )
 
 
 def _too_many(text: str) -> Failure:
@@ -428,11 +450,13 @@ async def _request(
 def _discovered(http: web.Request) -> web.Response | None:
     """The document of discovery that the path names."""
     parts = [part for part in http.path.split("/") if part]
-    if http.method not in ("GET", "HEAD") or not parts:
+    if http.method not in ("GET", "HEAD"):
         return None
     form = discovery.wanted_form(http.headers.get("Accept", ""))
     document = None
     match parts:
+        case [] if http.path == "/":
+            document = discovery.index()
         case ["api" | "apis" as root]:
             document = discovery.root(root, form)
         case ["api", version]:

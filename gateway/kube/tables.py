@@ -169,6 +169,16 @@ _PLAIN: Final[Mapping[str, Table]] = {
 }
 
 
+SCALE: Final = Table(
+    (
+        _NAME,
+        Column("Desired", type=INTEGER),
+        Column("Available", type=INTEGER),
+        _AGE,
+    ),
+    lambda _at, _held: (),
+)
+"""The part `scale` of an object; its cells are made with it, in handlers.py."""
 _ROWLESS: Final = Table((_NAME, _AGE), lambda _at, _held: ())
 
 

@@ -77,7 +77,7 @@ class Watches:
         self._changes.feed(kind, tabular=tabular)
         initial = params.get("sendInitialEvents")
         shows = routes.is_true(initial) if initial is not None else None
-        asked = objects.asked_state(params, listing=True)
+        asked = objects.asked_state(params, listing=False)
         state = await self._objects.state(asked)
         # From here on nothing is awaited until the watcher is in its place.
         feed = self._changes.feed(kind, tabular=tabular)
@@ -291,7 +291,7 @@ async def _pieces(found: list[bytes]) -> AsyncGenerator[bytes, None]:
 
 
 def _check(params: Mapping[str, str]) -> None:
-    """Raises `Rejected` 422 for parameters that do not go together."""
+    """Raises `Failure` 422 for parameters that do not go together."""
     match, initial = params.get("resourceVersionMatch"), params.get("sendInitialEvents")
     field, forbidden = "resourceVersionMatch", "FieldValueForbidden"
     if initial is None and match:

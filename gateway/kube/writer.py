@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from domain import names
-from gateway.kube import evicting, statuses
+from gateway.kube import evicting, options, statuses
 from gateway.kube.commander import Commander
 from gateway.kube.deleting import Deletes
 from gateway.kube.live import Live
@@ -12,7 +12,6 @@ from gateway.kube.logins import Logins
 from gateway.kube.objects import Objects
 from gateway.kube.request import Reply, Request
 from gateway.kube.scaling import Scales
-from gateway.kube.statuses import Failure
 from gateway.kube.writes import Writes
 from gateway.reader import Reader
 
@@ -33,6 +32,7 @@ class Writer:
 
         Raises `Failure` or `Rejected`, both with Kubernetes' words.
         """
+        options.check(request)
         match request.subresource, request.verb:
             case "", "create":
                 return await self._writes.create(request)
@@ -54,20 +54,8 @@ class Writer:
                 return await evicting.evict(self._commander, request)
             case "binding", "create":
                 raise evicting.refuse_binding()
-            case "status", _:
-                raise refuse_status()
             case _:
                 raise statuses.plain(405)
-
-
-def refuse_status() -> Failure:
-    """A status is counted from what runs; nobody writes it."""
-    return Failure(
-        405,
-        "MethodNotAllowed",
-        "a status is what Rollbook has seen, and cannot be written",
-        details={},
-    )
 
 
 def build(

@@ -28,6 +28,11 @@ MATCHES = [
     (expression("a", "Exists"), {}, False),
     (expression("a", "DoesNotExist"), {}, True),
     (expression("a", "DoesNotExist"), {"a": ""}, False),
+    (expression("a", "Gt", "9"), {"a": "10"}, True),
+    (expression("a", "Gt", "9"), {"a": "9"}, False),
+    (expression("a", "Lt", "9"), {"a": "8"}, True),
+    (expression("a", "Lt", "9"), {"a": "x"}, False),
+    (expression("a", "Lt", "9"), {}, False),
     (expression("a", "Near", "x"), {"a": "x"}, False),
 ]
 
@@ -36,7 +41,7 @@ MATCHES = [
 def test_every_operator_selects_as_in_kubernetes(
     selector: LabelSelector, target: dict[str, str], expected: bool
 ) -> None:
-    """The four operators, the empty selector, and absent keys."""
+    """The four operators, the two of questions, the empty selector, absent keys."""
     assert labels.matches(selector, target) is expected
 
 
@@ -69,6 +74,7 @@ FORMATS = [
     ("a.example.com/b=c", "a.example.com/b=c"),
     ("in in (in)", "in in (in)"),
     ("a in ()", "a in ()"),
+    ("b<7, a > 5", "a>5,b<7"),
     ("a in (x,,y)", "a in (,x,y)"),
 ]
 
@@ -99,7 +105,8 @@ def test_two_values_for_one_key_match_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a,", ",a", "a>5", "a=b c", "a in x", "a in (x", "=b", "a in (/)", "a/b/c"]
+    "text",
+    ["a,", ",a", "a>x", "a>", "a=b c", "a in x", "a in (x", "=b", "a in (/)", "a/b/c"],
 )
 def test_a_text_that_is_no_selector_is_refused_with_an_example(text: str) -> None:
     """The refusal quotes the text and says how to write one."""

@@ -19,6 +19,11 @@ apiVersion: v1
 kind: ConfigMap
 metadata: {name: held, finalizers: [example.com/hold]}
 """,
+    "foo.yaml": """\
+apiVersion: example.com/v1
+kind: Foo
+metadata: {name: foo}
+""",
 }
 
 AFTERWARDS: Final = (
@@ -110,6 +115,73 @@ AFTERWARDS: Final = (
         why="fields are described by their types and rules; what they are for is told "
         "for whole kinds only",
     ),
+    Step(
+        words="explain deployment.spec.strategy --recursive",
+        says="GROUP: apps\nKIND: Deployment\nVERSION: v1\n\n"
+        "FIELD: strategy <DeploymentStrategy>\n\n\n"
+        "DESCRIPTION:\n`RollingUpdate` or `Recreate`.\n\nFIELDS:\n"
+        "rollingUpdate <RollingUpdateDeployment>\n"
+        "maxSurge <IntOrString>\nmaxUnavailable <IntOrString>\ntype <string>",
+        older=((29, "\n\n\nDESCRIPTION", "\n\nDESCRIPTION"),),
+        kubernetes="GROUP: apps\nKIND: Deployment\nVERSION: v1\n\n"
+        "FIELD: strategy <DeploymentStrategy>\n\n\n"
+        "DESCRIPTION:\nwhat the field is for\n\nFIELDS:\n"
+        "rollingUpdate <RollingUpdateDeployment>\n"
+        "maxSurge <IntOrString>\nmaxUnavailable <IntOrString>\ntype <string>\n"
+        "enum: Recreate, RollingUpdate",
+        why="fields are described by their types and rules; what they are for is told "
+        "for whole kinds only",
+    ),
+    Step(
+        words="get deployment nginx-deployment --subresource=scale",
+        says="NAME DESIRED AVAILABLE AGE\nnginx-deployment 2 2 AGE",
+    ),
+    Step(
+        words="patch deployment nginx-deployment --type=json "
+        """-p '[{"op":"test","path":"/spec/replicas","value":99}]'""",
+        says='The Deployment "nginx-deployment" is invalid: /spec/replicas: Invalid '
+        "value: operation 'test': it is not 99",
+        failed=True,
+        kubernetes="The request is invalid: the server rejected our request due to an "
+        "error in our request",
+        why="that is the message here too; its causes, which kubectl shows instead, "
+        "say which operation it was",
+    ),
+    Step(
+        words="patch deployment nginx-deployment --subresource=status --type=merge "
+        """-p '{"status":{"replicas":9}}'""",
+        says="Error from server (MethodNotAllowed): a status is what Rollbook has "
+        "seen, and cannot be written",
+        failed=True,
+        kubernetes="deployment.apps/nginx-deployment patched",
+        why="a status is counted from what runs, and nobody writes it",
+    ),
+    Step(
+        words="get pods --as=bob",
+        says='Error from server (Forbidden): users "bob" is forbidden: User "admin" '
+        'cannot impersonate resource "users" in API group "" at the cluster scope',
+        failed=True,
+        kubernetes='Error from server (Forbidden): pods is forbidden: User "bob" '
+        'cannot list resource "pods" in API group "" in the namespace "default"',
+        why="every user has a login at the broker, and an administrator has none of "
+        "theirs; Kubernetes says this to who may not impersonate",
+    ),
+    Step(
+        words="port-forward deployment/nginx-deployment :80",
+        says="error: error upgrading connection: ports of pods are not forwarded: a "
+        "pod's address (kubectl get pods -o wide) can be reached from its node",
+        failed=True,
+        kubernetes="Forwarding from 127.0.0.1:PORT -> 80",
+        why="nothing is tunnelled: pods have addresses on their node",
+    ),
+    Step(
+        words="apply -f foo.yaml",
+        says='error: resource mapping not found for name: "foo" namespace: "" from '
+        '"foo.yaml": no matches for kind "Foo" in version "example.com/v1"\n'
+        "ensure CRDs are installed first",
+        failed=True,
+    ),
+    Step(words="get crd", says="No resources found"),
     Step(words="create configmap cm --from-literal=a=b", says="configmap/cm created"),
     Step(
         words="create configmap cm --from-literal=a=b",
@@ -147,8 +219,8 @@ AFTERWARDS: Final = (
     ),
     Step(
         words="create service clusterip x --tcp=80:80",
-        says="error: failed to create ClusterIP service: services are not kept here, "
-        "and there is never one to change",
+        says="error: failed to create ClusterIP service: services are not kept here: "
+        "none can be created or changed",
         failed=True,
         kubernetes="service/x created",
         why="there is no network to serve: kinds that tools look for are known, empty",
@@ -162,6 +234,12 @@ AFTERWARDS: Final = (
     ),
     Step(words="run one --image=busybox:1 --restart=Never", says="pod/one created"),
     Step(words="label pod one a=b", says="pod/one labeled"),
+    Step(words="set image pod/one one=busybox:2", says="pod/one image updated"),
+    Step(
+        words="get pod one -o 'jsonpath={.spec.containers[0].image} "
+        "{.status.containerStatuses[0].restartCount}'",
+        says="busybox:2 1",
+    ),
     Step(words="taint nodes hollow-0 k=v:NoSchedule", says="node/hollow-0 tainted"),
     Step(words="taint nodes hollow-0 k-", says="node/hollow-0 untainted"),
     Step(words="label nodes hollow-0 disk=ssd", says="node/hollow-0 labeled"),

@@ -4,12 +4,14 @@ What is not a patch is 400; a patch that does not fit the document, `test` inclu
 is 422 in the words that client libraries know from Kubernetes.
 """
 
+import copy
 from typing import Final
 
 import jsonpatch
 import jsonpointer
+import msgspec
 
-from domain.errors import Rejected
+from domain.errors import FieldError, Rejected
 
 JSON = dict[str, object]
 OPERATIONS_MAX: Final = 10_000
@@ -33,20 +35,34 @@ def apply(document: JSON, patch: object) -> JSON:
             f"got {len(patch)}",
         )
     try:
-        prepared = jsonpatch.JsonPatch(patch)
+        operations = [jsonpatch.JsonPatch([each]) for each in patch]
     except (jsonpatch.InvalidJsonPatch, jsonpointer.JsonPointerException) as error:
         raise Rejected("BadRequest", f"the patch: {error}") from error
-    try:
-        patched = prepared.apply(document)
-    except (
-        jsonpatch.JsonPatchException,
-        jsonpointer.JsonPointerException,
-        TypeError,
-        ValueError,
-        KeyError,
-        IndexError,
-    ) as error:
-        raise Rejected("Invalid", f"{UNPROCESSABLE}: {error}") from error
+    patched: object = copy.deepcopy(document)
+    for said, operation in zip(patch, operations, strict=True):
+        try:
+            patched = operation.apply(patched, in_place=True)
+        except jsonpatch.JsonPatchTestFailed as error:
+            shown = msgspec.json.encode(said.get("value")).decode()
+            raise _failed(said, f"it is not {shown}") from error
+        except (
+            jsonpatch.JsonPatchException,
+            jsonpointer.JsonPointerException,
+            TypeError,
+            ValueError,
+            KeyError,
+            IndexError,
+        ) as error:
+            raise _failed(said, str(error)) from error
     if not isinstance(patched, dict):
-        raise Rejected("Invalid", f"{UNPROCESSABLE}: the result is not an object")
+        raise _failed(patch[-1], "the result is not an object")
     return patched
+
+
+def _failed(operation: JSON, why: str) -> Rejected:
+    """The 422 for an operation that cannot be carried out: its cause says which."""
+    message = f"Invalid value: operation {operation['op']!r}: {why}"
+    cause = FieldError(
+        reason="FieldValueInvalid", message=message, field=str(operation["path"])
+    )
+    return Rejected("Invalid", UNPROCESSABLE, causes=(cause,))

@@ -143,13 +143,19 @@ async def test_lists(scene: Scene) -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_a_runtime_could_not_measure_is_nothing(scene: Scene) -> None:
-    """A number that is missing is shown as none, not as an error."""
-    scene.measure((scene.pods[0], [("c", None, 2048.0)]))
-    found = await scene.get(f"{PODS}/{scene.pods[0].name}")
-    assert found["containers"] == [
-        {"name": "c", "usage": {"cpu": "0n", "memory": "2Ki"}}
-    ]
+async def test_what_was_measured_in_part_is_not_there(scene: Scene) -> None:
+    """A number that is missing is never shown as 0: the pod comes once all of its
+    containers are measured, as in Kubernetes; its node is the others together."""
+    half, whole, _ = scene.pods
+    scene.measure(
+        (half, [("c", None, 2048.0), ("d", 1.0, 1024.0)]), (whole, [("c", 7.0, 1024.0)])
+    )
+    assert await scene.names(PODS) == [whole.name]
+    with pytest.raises(Rejected) as caught:
+        await scene.get(f"{PODS}/{half.name}")
+    assert caught.value.reason == "NotFound"
+    node = await scene.get(f"{GROUP}/nodes/{half.node}")
+    assert node["usage"] == {"cpu": "7n", "memory": "1Ki"}
 
 
 @pytest.mark.asyncio
@@ -166,8 +172,14 @@ async def test_nothing_is_known_of_it(scene: Scene, measured: str) -> None:
         former = msgspec.structs.replace(pod, uid="another")
         scene.measure((former, [("c", 1.0, 1.0)]))
     for path, said in (
-        (f"{PODS}/{pod.name}", f'pods.metrics.k8s.io "{pod.name}" not found'),
-        (f"{GROUP}/nodes/{pod.node}", f'nodes.metrics.k8s.io "{pod.node}" not found'),
+        (
+            f"{PODS}/{pod.name}",
+            f'podmetrics.metrics.k8s.io "default/{pod.name}" not found',
+        ),
+        (
+            f"{GROUP}/nodes/{pod.node}",
+            f'nodemetrics.metrics.k8s.io "{pod.node}" not found',
+        ),
     ):
         with pytest.raises(Rejected) as caught:
             await scene.get(path)

@@ -196,9 +196,11 @@ def test_parameters_that_do_not_go_together_are_422(
     params: dict[str, str], message: str
 ) -> None:
     """The API server's own rules and texts for the parameters of a list."""
-    with pytest.raises(Rejected) as raised:
+    with pytest.raises(Failure) as raised:
         objects.asked_state(params, listing=True)
     assert raised.value.code == 422
+    assert raised.value.details is not None
+    assert raised.value.details["kind"] == "ListOptions"
     whole = f'ListOptions.meta.k8s.io "" is invalid: {message}'
     assert raised.value.message == whole
 

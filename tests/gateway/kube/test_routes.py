@@ -12,6 +12,10 @@ from gateway.kube.statuses import Failure
         ("GET", "/api/v1/pods", {}, ("list", "pods", "", "", "")),
         ("HEAD", "/api/v1/pods", {}, ("list", "pods", "", "", "")),
         ("GET", "/api/v1/pods", {"watch": "true"}, ("watch", "pods", "", "", "")),
+        ("GET", "/api/v1/pods", {"watch": ""}, ("watch", "pods", "", "", "")),
+        ("GET", "/api/v1/pods", {"watch": "yes"}, ("watch", "pods", "", "", "")),
+        ("GET", "/api/v1/pods", {"watch": "False"}, ("list", "pods", "", "", "")),
+        ("GET", "/api/v1/pods", {"watch": "0"}, ("list", "pods", "", "", "")),
         ("GET", "/api/v1/namespaces", {}, ("list", "namespaces", "", "", "")),
         ("GET", "/api/v1/namespaces/a", {}, ("get", "namespaces", "", "a", "")),
         (
@@ -84,3 +88,36 @@ def test_paths_that_lead_nowhere(
     with pytest.raises(Failure) as failed:
         routes.find(method, path, {})
     assert (failed.value.code, failed.value.reason) == (code, reason)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "said"),
+    [
+        (
+            "PATCH",
+            "/apis/apps/v1/namespaces/default/deployments/web/status",
+            "a status is what Rollbook has seen, and cannot be written",
+        ),
+        (
+            "PUT",
+            "/api/v1/namespaces/default/status",
+            "a status is what Rollbook has seen, and cannot be written",
+        ),
+        (
+            "POST",
+            "/api/v1/namespaces/default/services",
+            "services are not kept here: none can be created or changed",
+        ),
+        (
+            "PUT",
+            "/apis/apps/v1/deployments",
+            "the server does not allow this method on the requested resource",
+        ),
+    ],
+)
+def test_what_cannot_be_done_says_why(method: str, path: str, said: str) -> None:
+    """A 405 for what Rollbook does otherwise has a sentence of its own: kubectl shows
+    nothing else."""
+    with pytest.raises(Failure) as failed:
+        routes.find(method, path, {})
+    assert (failed.value.code, failed.value.message) == (405, said)

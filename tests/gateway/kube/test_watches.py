@@ -81,7 +81,7 @@ async def test_whoever_applies_the_events_of_a_watch_has_what_a_list_shows(
         await api.reader.catch_up()
         shown = {key(each): each for each in (await api.list(plural))["items"]}
         while cache != shown:
-            piece = decoded(await asyncio.wait_for(anext(stream), 20))
+            piece = decoded(await asyncio.wait_for(anext(stream), 60))
             for event in piece:
                 found = event["object"]
                 assert version(event) >= last
@@ -125,7 +125,7 @@ async def test_a_watch_can_be_taken_up_at_any_position(plural: str, how: str) ->
         again = [each for each in whole if version(each) == position]
         found: list[Told] = []
         while len(found) < len(expected):
-            found += decoded(await asyncio.wait_for(anext(stream), 20))
+            found += decoded(await asyncio.wait_for(anext(stream), 60))
         assert found[-len(expected) :] == expected or not expected
         extra = found[: len(found) - len(expected)]
         assert not extra or (extra == again and len(again) > 1)
@@ -157,7 +157,7 @@ async def test_an_object_that_enters_or_leaves_a_selection_is_added_or_deleted()
             listed = (await api.list("pods", "default", **params))["items"]
             shown = {key(each): each for each in listed}
             while cache != shown:
-                for event in decoded(await asyncio.wait_for(anext(stream), 20)):
+                for event in decoded(await asyncio.wait_for(anext(stream), 60)):
                     found = event["object"]
                     if event["type"] == "DELETED":
                         del cache[key(found)]

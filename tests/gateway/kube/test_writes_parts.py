@@ -54,6 +54,25 @@ async def test_an_eviction_ends_a_pod(running: Api) -> None:
     assert refused.code == 405
 
 
+@pytest.mark.asyncio
+async def test_the_image_of_a_pod_is_set_and_little_else_of_it(running: Api) -> None:
+    """`kubectl set image pod/x` is the command of that name; what a pod may not change
+    is 422 in Kubernetes' words, and nothing of the patch happens (spec 1.7)."""
+    pod = next(iter(running.reader.cluster.actual.pods)).rpartition("/")[2]
+    path = f"{CORE}/pods/{pod}"
+    image = {"spec": {"containers": [{"name": "c", "image": "nginx:7"}]}}
+    done = await running.ask("PATCH", path, image, type_=STRATEGIC)
+    assert (done.code, running.sent[-1][0]) == (200, "set-image"), done.document
+    assert done["spec"]["containers"][0]["image"] == "nginx:7"
+    other = {"spec": {"containers": [{"name": "c", "command": ["sleep"]}]}}
+    refused = await running.ask("PATCH", path, other, type_=STRATEGIC)
+    assert (refused.code, refused["reason"]) == (422, "Invalid")
+    assert "pod updates may not change fields other than" in refused["message"]
+    deadline = {"spec": {"activeDeadlineSeconds": 60}}
+    done = await running.ask("PATCH", path, deadline, type_=MERGE)
+    assert (done.code, running.sent[-1][0]) == (200, "replace"), done.document
+
+
 # --- delete -----------------------------------------------------------------------
 
 
@@ -150,7 +169,8 @@ async def test_what_a_name_was_made_of_is_kept(
         ({"preconditions": {"uid": "other"}}, 409),
         ({"preconditions": {"resourceVersion": "1"}}, 409),
         ({"propagationPolicy": "Sometimes"}, 422),
-        ({"gracePeriodSeconds": -1}, 422),
+        ({"propagationPolicy": "Orphan", "orphanDependents": True}, 422),
+        ({"dryRun": ["All", "Some"]}, 422),
         ({"gracePeriodSeconds": "x"}, 400),
         ({"dryRun": ["All"]}, 200),
     ],
@@ -264,13 +284,6 @@ async def test_a_node_is_cordoned_by_a_patch(api: Api) -> None:
         assert done.code == 200, done.document
         assert api.sent[-1][0] == verb
         assert done["spec.unschedulable"] is wanted
-
-
-@pytest.mark.asyncio
-async def test_a_status_is_nobodys_to_write(running: Api) -> None:
-    """405 for namespaces, whose status has the verbs but no writer."""
-    refused = await running.ask("PUT", "/api/v1/namespaces/default/status", {})
-    assert refused.code == 405
 
 
 @pytest.mark.asyncio
