@@ -11,8 +11,9 @@ the CPU of a rolling update of 50,000 pods."""
 def settle() -> None:
     """Afterwards what is there now is not looked at any more, and the rest rarely.
 
-    Called once, when a process has loaded what it lives with.
+    Called once, when a process has loaded what it lives with. Nothing is collected
+    before: modules and folds leave next to nothing, and looking for it took a tenth of
+    a start from a snapshot.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)

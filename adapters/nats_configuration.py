@@ -166,7 +166,8 @@ _MONITOR: Final = Permissions(
         "rollbook.query.get",
         "rollbook.query.wanted",
     ),
-    subscribe=(nats_subjects.COMMITTED, "<inbox>"),
+    # What users publish for their own analyses.
+    subscribe=("rollbook.metric.*.*.*", nats_subjects.COMMITTED, "<inbox>"),
 )
 _USER: Final = Permissions(
     publish=(

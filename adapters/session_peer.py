@@ -4,7 +4,8 @@
 2. What is not acknowledged within `AGAIN_SECONDS` is sent again, so that a session
    outlives a lost message and a restart of the broker.
 3. Each side says something every `HEARTBEAT_SECONDS`. One that has been silent for
-   `SILENCE_SECONDS` is gone, and the session ends with `Transient` on this side.
+   `SILENCE_SECONDS` is gone, and the session ends with `Transient` on this side. Time
+   in which this side itself stood still does not count: what came is not read yet.
 4. A session in which nothing has been said by either for `IDLE_SECONDS` ends as well.
 """
 
@@ -172,9 +173,13 @@ class Peer:
 
     async def _keep_alive(self) -> None:
         timing = self._timing
+        self._heard_at = self._now()
         while self._failure is None:
+            asleep = self._now()
             await asyncio.sleep(timing.tick)
             now = self._now()
+            late = now - asleep - timing.tick
+            self._heard_at = min(now, self._heard_at + late)
             if now - self._heard_at > timing.silence:
                 text = (
                     f"the other side of the session was silent for {timing.silence:g} s"

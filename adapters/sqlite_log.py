@@ -21,7 +21,7 @@ from typing import Final
 
 from eventsourcing import persistence, sqlite
 
-from adapters import archive_marker, eventlog
+from adapters import archive_marker, eventlog, sqlite_copying
 from adapters.eventlog import Row, Tracking
 from adapters.snapshot_folder import SnapshotFolder
 from adapters.writer_lock import WriterLock
@@ -33,9 +33,9 @@ CACHE_KIB: Final = 16 * 1024
 """A step of 2,000 events touches as many pages of the index by stream. What does not
 fit is written in the middle of the transaction, read again and written once more."""
 CHECKPOINT_PAGES: Final = 4_000
-"""The commit that finds so many pages in the write-ahead log copies them to the file.
-With SQLite's own 1,000 a step of 2,000 events did it each time, and one small commit in
-a hundred; a page that was written four times is copied once now."""
+"""The commit that finds so many pages in the write-ahead log copies them to the file,
+where the copier (sqlite_copying.py) has not kept up. With SQLite's own 1,000 a step of
+2,000 events did it each time; a page that was written four times is copied once now."""
 APPLICATION_ID: Final = 0x524F4C4C
 """`ROLL`, in the file's header: it tells our files from those of other programs."""
 
@@ -173,6 +173,7 @@ class SQLiteLog(archive_marker.SQLiteRemoving):
                     self._create()
             self._known = self.last_position()
             self._has_archive = self.archived() is not None
+            self._copier = sqlite_copying.Copier(path, self._not_copied)
             undo.pop_all()
 
     def append(
@@ -209,6 +210,7 @@ class SQLiteLog(archive_marker.SQLiteRemoving):
             raise eventlog.refused_rows(self, rows, archived) from None
         if rows:
             self._known = rows[-1].position
+        self._copier.wrote(len(rows))
 
     def read(self, after: int, limit: int) -> list[Row]:
         """See `eventlog.EventLog.read`."""
@@ -312,6 +314,7 @@ class SQLiteLog(archive_marker.SQLiteRemoving):
         if self._closed:
             return
         self._closed = True
+        self._copier.close()
         self._datastore.close()
         if self._lock is not None:
             self._lock.release(clean=self._failure is None)
@@ -412,6 +415,12 @@ class SQLiteLog(archive_marker.SQLiteRemoving):
             if isinstance(cause, sqlite3.Error):
                 raise self._translate(cause) from error
             raise errors.Transient(f"{self._path}: {error}") from error
+
+    def _not_copied(self, error: sqlite3.Error) -> None:
+        """Rule 1: the copier's error ends the handle too, at its next append."""
+        found = self._translate(error)
+        if isinstance(found, errors.Permanent):
+            self._failure = str(found)
 
     def _translate(self, error: sqlite3.Error) -> errors.Transient | errors.Permanent:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF

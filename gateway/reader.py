@@ -11,20 +11,18 @@
    at least every `POLL_SECONDS`.
 5. A log that has gone back is another one: the reader starts anew.
 6. It starts from the newest snapshot that its log stands behind, and takes snapshots
-   for the starts that come, its own and the writer's: cut between two steps, written
-   in a thread of their own. One that cannot be kept is an alarm and nothing else.
+   for the starts that come, its own and the writer's: cut between two steps, and
+   written in their own time (snapshotting.py). A last one is taken at the end.
 """
 
 import asyncio
 import heapq
 import itertools
 import logging
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
@@ -36,6 +34,7 @@ from domain.pod import Pod
 from domain.protocol import Answer, Pulse
 from gateway.live_readings import LiveReadings
 from gateway.past_timelines import MOVING, Timelines
+from gateway.snapshotting import Saver
 from projections import nearest, snapshots
 from projections.cluster import Cluster
 from projections.happenings import Happenings
@@ -48,6 +47,8 @@ UNREADABLE_KEPT: Final = 1_000
 
 T = TypeVar("T")
 Item = Recorded | Unreadable
+_KEPT: Final = ENDS | {command.CommandAccepted, command.CommandRejected}
+"""The events that more is kept of than what the fold makes of them."""
 _PULSE: Final = msgspec.json.Decoder(Pulse)
 _log = logging.getLogger(__name__)
 
@@ -70,12 +71,6 @@ class Observer(Protocol):
         """All events of the step are folded, and the state is settled."""
 
 
-class _Saved(NamedTuple):
-    position: int
-    bytes: int
-    seconds: float
-
-
 class Reader:
     """One log's fold; every method runs in one loop, and none blocks it."""
 
@@ -90,13 +85,9 @@ class Reader:
         self._page_rows = page_rows
         self._answers_kept = answers_kept
         self._thread = ThreadPoolExecutor(1, "reader")
-        self._saver = ThreadPoolExecutor(1, "snapshots")
-        self._saving: asyncio.Future[_Saved] | None = None
-        self._closing = threading.Event()
         self.snapshots_refused = 0
         """How many snapshots were damaged, or not of this log."""
-        self.snapshots_failed = 0
-        """How many could not be kept."""
+        self._saver = Saver(log)
         self._folding = asyncio.Lock()
         self._woken = asyncio.Event()
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -129,10 +120,7 @@ class Reader:
         """Something could not be folded: this state is no start for others."""
         self._unread_at = 0
         """The position of the last event that could not be read."""
-        self._cut_at = 0
-        """The position of the last snapshot."""
-        self._cut_when = time.monotonic()
-        self._cut_cost = 0.0
+        self._saver.start(0)
 
     # --- questions ------------------------------------------------------------------
 
@@ -256,7 +244,7 @@ class Reader:
             self.managed = rest.managed
             self.unreadable.extend(rest.set_aside)
             self.unreadable_count = self.cluster.unreadable
-            self._cut_at = self.position
+            self._saver.start(self.position)
         self._started = True
         lines = snapshots.decode_lines(found.data) if found.data else None
         if lines is not None:
@@ -294,7 +282,7 @@ class Reader:
             if not rows:
                 raise errors.Transient(f"the store has no position {read + 1} yet")
             read = rows[-1].position
-            waiting += [_decode(row) for row in rows]
+            waiting += _decode_all(rows)
             if read < last:
                 whole = _whole_steps(waiting)
                 ready, waiting = waiting[:whole], waiting[whole:]
@@ -338,10 +326,8 @@ class Reader:
                     Unreadable(item.position, item.stream, item.event.TOPIC, why)
                 )
                 continue
-            if item.stream.startswith("command/"):
+            if type(item.event) in _KEPT:
                 self._remember(item)
-                self.managed.evolve(item)
-            elif type(item.event) in ENDS:
                 self.managed.evolve(item)
         self._settle()
         self._release()
@@ -383,79 +369,50 @@ class Reader:
 
     # --- snapshots ------------------------------------------------------------------
 
-    def _take_snapshot(self) -> None:
-        """Begins one if it is time; between two steps (rule 6).
+    @property
+    def snapshots_failed(self) -> int:
+        """How many snapshots could not be kept."""
+        return self._saver.failed
 
-        The event that it ends with must be known: that is how its log is recognised.
-        """
-        at = self.position
-        seconds = time.monotonic() - self._cut_when
-        if (
-            self._saving is not None
-            or self._spoilt
-            or at == self._unread_at
-            or not nearest.is_due(
-                self.cluster, at - self._cut_at, seconds, self._cut_cost
-            )
-        ):
-            return
-        made = snapshots.cut(
+    def _take_snapshot(self) -> None:
+        """Begins one if it is time; between two steps (rule 6)."""
+        if self._is_certain():
+            self._saver.consider(self.cluster, self._cut)
+
+    def _is_certain(self) -> bool:
+        """Nothing failed, and the event that the state ends with is known: that is how
+        its log is recognised."""
+        return not self._spoilt and self.position != self._unread_at
+
+    def _cut(self) -> snapshots.Cut:
+        return snapshots.cut(
             self.cluster,
             self.happenings,
             self.unreadable,
             self.managed,
             self.timelines.kept(),
         )
-        self._cut_at, self._cut_when = at, time.monotonic()
-        self._saving = asyncio.get_running_loop().run_in_executor(
-            self._saver, _save, self._source, made, self._closing
-        )
-        self._saving.add_done_callback(self._taken)
-
-    def _taken(self, saving: asyncio.Future[_Saved]) -> None:
-        self._saving = None
-        error = saving.exception()
-        if error is None:
-            done = saving.result()
-            self._cut_cost = done.seconds
-            _log.info(
-                "snapshot at position %d: %d bytes, written in %.1f s",
-                *done,
-            )
-        elif not self._closing.is_set():
-            self.snapshots_failed += 1
-            _log.warning("no snapshot at position %d: %s", self._cut_at, error)
 
     async def close(self) -> None:
         """Afterwards the log is closed; other calls are then refused.
 
-        A snapshot that is being encoded is given up.
+        A last snapshot is taken where it is worth it. If the caller is
+        cancelled meanwhile, that is carried out at the end.
         """
-        self._closing.set()
-        if self._saving is not None:
-            await asyncio.wait([self._saving])
-        self._saver.shutdown()
-        await self.ask(lambda log: log.close())
-        self._thread.shutdown()
+        last = self._cut if self._is_certain() else None
+        try:
+            await self._saver.close(self.cluster, last)
+        finally:
+            self._thread.submit(self._source.close).result()
+            self._thread.shutdown()
 
 
-def _save(log: EventLog, made: snapshots.Cut, closing: threading.Event) -> _Saved:
-    """Writes a snapshot, in a thread that rests as long as it works: the loop runs.
-
-    Raises `Transient` where `closing` comes first.
-    """
-    begun = time.monotonic()
-    parts: list[bytes] = []
-    worked = begun
-    for part in snapshots.frames(made):
-        parts.append(part)
-        if closing.wait(time.monotonic() - worked):
-            raise errors.Transient("the reader is being closed")
-        worked = time.monotonic()
-    data = snapshots.whole(parts)
-    position = made.header.position
-    log.save_snapshot(snapshots.NAME, position, snapshots.version(), data)
-    return _Saved(position, len(data), time.monotonic() - begun)
+def _decode_all(rows: Sequence[Row]) -> list[Item]:
+    decode = catalogue.decode
+    try:
+        return [decode(*row) for row in rows]
+    except Exception:  # one of them: see `_decode`
+        return [_decode(row) for row in rows]
 
 
 def _decode(row: Row) -> Item:

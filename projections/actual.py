@@ -21,6 +21,7 @@ from domain import node, pod
 from domain.events import Event, IllegalTransition, Recorded
 from domain.pod import Pod
 from domain.replicaset import ReplicaSet
+from projections import tallies
 from projections.desired import Desired
 from projections.ranking import Ranking, Spread
 from projections.tallies import NodeUse, Tally
@@ -189,7 +190,8 @@ class Actual:
             return None
         self.pods[key] = after
         usual = _USUAL.get(type(recorded.event))
-        if usual is None or after.terminal or self._desired.references.by_object:
+        ended = after.phase in pod.ENDED  # `terminal` is a call, and this is hot
+        if usual is None or ended or self._desired.references.by_object:
             self._changed(recorded, before, after)
         else:
             usual(self, key, before, after)
@@ -216,13 +218,13 @@ class Actual:
 
     def _went(self, key: str, before: Pod) -> None:
         self._count(before, -1)
-        self._occupy(before, -1)
-        self._unown(key, before)
         use = self.nodes.get(before.node)
         if use is not None:
+            self._take_room(use, before, -1)
             use.pods.pop(key, None)
-        for index in (self.stranded, self.ended, self.relabelled, self.waiting):
-            if index:
+        self._unown(key, before)
+        if self.stranded or self.ended or self.relabelled or self.waiting:
+            for index in (self.stranded, self.ended, self.relabelled, self.waiting):
                 index.pop(key, None)
         del self.pods[key]
         if self._rankings:
@@ -236,17 +238,23 @@ class Actual:
         use = self.nodes.get(after.node)
         if use is not None:
             use.pods[sys.intern(key)] = None
-            self._occupy(after, 1)
+            self._take_room(use, after, 1)
         elif after.node:
             self.stranded[key] = None
 
     def _heard(self, _key: str, before: Pod, after: Pod) -> None:
         if after.stage == pod.TERMINATING or not after.owner:
             return
-        if before.ready != after.ready or before.ready_seconds != after.ready_seconds:
-            counts = self._tallies[after.owner_uid]
-            self._count_active(counts, before, -1)
-            self._count_active(counts, after, 1)
+        was, now = before.ready, after.ready
+        if was == now and before.ready_seconds == after.ready_seconds:
+            return
+        counts = self._tallies[after.owner_uid]
+        held = self._desired.replicasets.get(after.owner)
+        enough = held.min_ready_seconds if held is not None else 0
+        counts.ready += now - was
+        counts.available += (now and after.ready_seconds >= enough) - (
+            was and before.ready_seconds >= enough
+        )
 
     def _ending(self, key: str, before: Pod, after: Pod) -> None:
         if before.stage == pod.TERMINATING:
@@ -263,7 +271,7 @@ class Actual:
         """Rule 2 for any change; `pods` has the pod as it is now."""
         key, kept = recorded.stream, self._desired.references
         moved = _takes(before) != _takes(after)
-        counted = _counts_as(before) != _counts_as(after)
+        counted = tallies.counts_as(before) != tallies.counts_as(after)
         referred = bool(kept.by_object)
         if counted:
             self._count(before, -1)
@@ -294,7 +302,7 @@ class Actual:
         if counts is None:
             counts = self._tallies[state.owner_uid] = Tally()
         counts.members += sign
-        if state.terminal:
+        if state.phase in pod.ENDED:
             return
         counts.running += sign
         if state.stage == pod.TERMINATING:
@@ -319,15 +327,20 @@ class Actual:
                 counts.available += sign
 
     def _occupy(self, state: Pod, sign: int) -> None:
-        held = self.nodes.get(state.node)
-        if held is None or state.terminal:
+        use = self.nodes.get(state.node)
+        if use is not None:
+            self._take_room(use, state, sign)
+
+    def _take_room(self, use: NodeUse, state: Pod, sign: int) -> None:
+        """The pod, which is bound to that node, takes its room there, or gives it."""
+        if state.phase in pod.ENDED:
             return
         needs = self._desired.templates[state.template]
-        held.free_cpu_milli -= sign * needs.cpu_milli
-        held.free_memory -= sign * needs.memory
-        held.free_pods -= sign
+        use.free_cpu_milli -= sign * needs.cpu_milli
+        use.free_memory -= sign * needs.memory
+        use.free_pods -= sign
         if state.owner and state.stage != pod.TERMINATING:
-            self._join(held, state, sign)
+            self._join(use, state, sign)
 
     def _join(self, use: NodeUse, state: Pod, sign: int) -> None:
         """The node has an active pod of its ReplicaSet more, or one less."""
@@ -458,19 +471,6 @@ class Actual:
             del self.stranded[key]
             held.pods[key] = None
             self._occupy(self.pods[key], 1)
-
-
-def _counts_as(state: Pod) -> tuple[object, ...]:
-    """What decides how a pod is counted; half of all events change nothing in it."""
-    return (
-        state.owner_uid,
-        state.template,
-        state.labels,
-        state.stage == pod.TERMINATING,
-        state.terminal,
-        state.ready,
-        state.ready_seconds,
-    )
 
 
 def _takes(state: Pod) -> tuple[object, ...]:

@@ -152,7 +152,7 @@ class Desired:
     def concerns(self, event: Event) -> bool:
         """A pod's event changes what is kept of pods that a user named: it brings a
         template, or there are such pods, of which it may end one."""
-        return bool(self._named_pods) or pod.template_in(event) is not None
+        return bool(self._named_pods) or getattr(event, "own", None) is not None
 
     def _pod(self, recorded: Recorded) -> None:
         """Pods that a user named keep their own template, and their name may return.

@@ -1,10 +1,11 @@
 """When a snapshot is worth its making, and which of those in a store may be believed.
 
-1. The spacing grows with the state: so many events or twice as many as there are
-   objects, whichever is more. So all the snapshots of a log together cost a fixed part
-   of its folding, however large the cluster grows.
-2. What the spacing never reaches is taken by time, if there is anything new, and never
-   for more than one part in `SHARE_OF_TIME` of it.
+1. The spacing grows with the state: so many events or as many as there are objects,
+   whichever is more. So all the snapshots of a log together cost a fixed part of its
+   folding, however large the cluster grows.
+2. What the spacing never reaches is taken by time, never for more than one part in
+   `SHARE_OF_TIME` of it: soon where it spares a start some work, else some time later
+   if there is anything new.
 3. A snapshot is believed only where it is whole and its own log stands behind it: the
    cluster was founded under its uid, and at its position there is an event of its
    time. A log that went back and grew again is another log.
@@ -22,8 +23,14 @@ from projections import snapshots
 from projections.cluster import Cluster
 
 EVERY_EVENTS: Final = 50_000
-EVERY_OBJECTS: Final = 2
+EVERY_OBJECTS: Final = 1
 EVERY_SECONDS: Final = 900.0
+SOON_SECONDS: Final = 60.0
+WORTH_EVENTS: Final = 5_000
+"""To fold fewer than these takes a start no time that anybody would notice."""
+WORTH_OBJECTS: Final = 0.25
+"""Writing a snapshot takes, for an object, between a half and a quarter of what folding
+an event takes."""
 SHARE_OF_TIME: Final = 100
 
 Row = tuple[int, str, int, str, bytes]
@@ -59,18 +66,21 @@ class Found(NamedTuple):
 def is_due(cluster: Cluster, events: int, seconds: float, cost: float) -> bool:
     """Whether a snapshot should be taken now (rules 1 and 2).
 
-    `events` and `seconds` count from the last one; `cost` is how many seconds it took.
+    `events` and `seconds` count from the last one; `cost` is how many seconds of the
+    processor it took.
     """
-    held = cluster.desired
-    objects = (
-        len(cluster.actual.pods)
-        + len(cluster.actual.nodes)
-        + len(held.replicasets)
-        + len(held.deployments)
-    )
-    if events >= max(EVERY_EVENTS, EVERY_OBJECTS * objects):
+    if events >= max(EVERY_EVENTS, EVERY_OBJECTS * _objects(cluster)):
         return True
-    return events > 0 and seconds >= max(EVERY_SECONDS, SHARE_OF_TIME * cost)
+    if not events or seconds < SHARE_OF_TIME * cost:
+        return False
+    soon = seconds >= SOON_SECONDS and is_worth_it(cluster, events)
+    return soon or seconds >= EVERY_SECONDS
+
+
+def is_worth_it(cluster: Cluster, events: int) -> bool:
+    """Whether a start is spared more by a snapshot, with so many events behind the last
+    one, than the snapshot costs; then it is worth a wait of who ends."""
+    return events >= max(WORTH_EVENTS, WORTH_OBJECTS * _objects(cluster))
 
 
 def find(log: Log, at_most: int | None = None) -> Found:
@@ -112,6 +122,16 @@ def _believe(log: Log, cluster: Cluster, position: int) -> None:
     event = _event(log, position)
     if event is None or event.timestamp != cluster.timestamp:
         raise snapshots.Damaged("the log has another event at its position")
+
+
+def _objects(cluster: Cluster) -> int:
+    held = cluster.desired
+    return (
+        len(cluster.actual.pods)
+        + len(cluster.actual.nodes)
+        + len(held.replicasets)
+        + len(held.deployments)
+    )
 
 
 def _event(log: Log, position: int) -> Recorded | None:

@@ -132,7 +132,7 @@ class Rollouts:
         self._desired = desired
         self._actual = actual
         self.by_key: dict[str, Rollout] = {}
-        self._touched: dict[str, None] = {}
+        self.touched: dict[str, None] = {}  # since the last `settle`
 
     def evolve(self, recorded: Recorded, owner: str = "") -> None:
         """Afterwards the event is remembered (Desired and Actual come first).
@@ -143,10 +143,10 @@ class Rollouts:
         if kind == "pod":
             held = self._desired.replicasets.get(owner)
             if held is not None and held.owner:
-                self._touched[held.owner] = None
+                self.touched[held.owner] = None
         elif kind == "deployment":
             self._deployment(recorded)
-            self._touched[recorded.stream] = None
+            self.touched[recorded.stream] = None
         elif kind == "replicaset":
             self._replicaset(recorded)
 
@@ -154,11 +154,11 @@ class Rollouts:
         """The counts of this ReplicaSet changed by an event of another object."""
         held = self._desired.replicasets.get(replicaset_key)
         if held is not None and held.owner:
-            self._touched[held.owner] = None
+            self.touched[held.owner] = None
 
     def touch_deployment(self, key: str) -> None:
         """A ReplicaSet left this Deployment, and its pods with it."""
-        self._touched[key] = None
+        self.touched[key] = None
 
     def crashed(self, before: Pod, held: Pod) -> None:
         """Containers of the pod may have been started again."""
@@ -174,8 +174,8 @@ class Rollouts:
 
     def settle(self, now: float) -> None:
         """Rule 3: afterwards the conditions are those of the counts."""
-        while self._touched:
-            key, _ = self._touched.popitem()
+        while self.touched:
+            key, _ = self.touched.popitem()
             owner = self._desired.deployments.get(key)
             rollout = self.by_key.get(key)
             if owner is not None and rollout is not None:
@@ -362,7 +362,7 @@ class Rollouts:
         held = self._desired.replicasets.get(recorded.stream)
         if held is None or not held.owner:
             return
-        self._touched[held.owner] = None
+        self.touched[held.owner] = None
         if not isinstance(recorded.event, replicaset.ReplicaSetCreated):
             return
         owner = self._desired.deployments.get(held.owner)

@@ -179,7 +179,7 @@ def _wanted(cluster: Cluster) -> snapshot_rows.Wanted:
         named_pods=desired._named_pods.copy(),
         references=desired.references.by_object.copy(),
         dependents=_lists(desired.references.dependents),
-        touched=list(cluster.rollouts._touched),
+        touched=list(cluster.rollouts.touched),
         unreadable=cluster.unreadable,
         skipped=cluster._skipped.copy(),
     )
@@ -438,7 +438,7 @@ def _put_wanted(work: _Work, found: snapshot_rows.Wanted) -> None:
     desired.references.dependents = _index(found.dependents)
     desired._loose = dict.fromkeys(found.loose)
     desired._named_pods = found.named_pods
-    cluster.rollouts._touched = dict.fromkeys(found.touched)
+    cluster.rollouts.touched = dict.fromkeys(found.touched)
     cluster.unreadable = found.unreadable
     cluster._skipped = found.skipped
 

@@ -10,7 +10,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -24,6 +24,8 @@ from domain import names
 from domain.errors import Permanent, Transient
 from domain.protocol import Answer, Assignment, Pulse
 from workers import hearing, loading, measuring, notary, speaking, state, values
+from workers.acknowledging import Acknowledging
+from workers.attention import Attention
 from workers.committing import Committer
 from workers.decisions import Target
 from workers.intake import (
@@ -83,7 +85,7 @@ class Control:
         self._clock = clock
         self._state = state.State(settings.writer)
         self._mailbox = Mailbox()
-        self._held = speaking.Held()
+        self._held = speaking.Held(settings.writer.events_per_step)
         self._outcomes: asyncio.Queue[tuple[Step, int]] = asyncio.Queue(maxsize=1)
         self._commit_thread = ThreadPoolExecutor(1, "commit")
         self._read_thread = ThreadPoolExecutor(1, "lookup")
@@ -115,6 +117,7 @@ class Control:
         self.committed = self._state.cluster.position
         clock = self._clock or MonotoneClock(self._state.cluster.timestamp)
         self._clock = clock
+        self._attention = Attention(clock.now, settings.writer.health.monitor_grace)
         self._state.wake(clock.now())
         client = await nats_wire.connect(
             settings.nats_url, settings.user, settings.secret, "rollbook-control"
@@ -137,6 +140,7 @@ class Control:
         finally:
             self._commit_thread.shutdown(wait=True)
             self._read_thread.shutdown(wait=True)
+            await commands.ack(self._decided)
             await commands.stop()
             await nats_wire.close(client)
 
@@ -155,6 +159,7 @@ class Control:
             asyncio.create_task(self._pulse(client), name="pulse"),
             asyncio.create_task(self._confirm(), name="confirm"),
             asyncio.create_task(self._sign(client), name="notary"),
+            asyncio.create_task(self._attention.run(), name="attention"),
         ]
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -192,7 +197,7 @@ class Control:
         """Commands in, and away with those that are decided and on disk: the intake
         is used by one task."""
         loop = asyncio.get_running_loop()
-        acknowledged = 0
+        acknowledged = Acknowledging(commands)
         while True:
             raw = await commands.fetch(COMMANDS_PER_FETCH, FETCH_SECONDS)
             if raw:
@@ -202,10 +207,8 @@ class Control:
                     self._read_thread, self._look_up, inputs
                 )
                 await self._mailbox.put_commands(known, raw[-1].sequence)
-            # Behind them, for it is a round trip: no command waits for it.
-            if self._decided != acknowledged:
-                acknowledged = self._decided
-                await commands.ack(acknowledged)
+                acknowledged.fetched(raw)
+            await acknowledged.up_to(self._decided)
 
     async def _accept(self, raw: nats_wire.RawCommand) -> CommandInput | None:
         """The command, unless it cannot be one of the user that its subject names."""
@@ -269,11 +272,12 @@ class Control:
             inputs = await self._mailbox.take(
                 COMMANDS_PER_STEP, wait, self._state.cluster.actual.pods_on
             )
-            if not (connected and client.is_connected):
+            cut = not (connected and client.is_connected)
+            if self._attention.lapsed() or cut:
                 # Silence that nobody could hear proves nothing about the nodes.
                 inputs = [Listening(), *inputs]
-                if client.is_connected:
-                    await self._announce()
+            if cut and client.is_connected:
+                await self._announce()
             connected = client.is_connected
             sequence = self._mailbox.taken_sequence
             begin = time.perf_counter()
@@ -388,25 +392,28 @@ class Control:
         for reply, answer in outcome.answers:
             await self._say(reply, _ENCODER.encode(answer))
         if outcome.syncs:
-            await self._say_held()  # what is older comes before a list
+            await self._say_held(self._held.nodes())  # older, so before a list
         for reply, listing in outcome.syncs:
             if reply:
                 await self._say(reply, speaking.fitting(listing, self._room))
         if outcome.live is not None:
             for data in speaking.live(outcome.live, self._room):
                 await self._say(nats_wire.LIVE, data)
+        now = self._held.look(outcome, self._mailbox.waits)
         for node, assignment in outcome.assignments.items():
-            for each in self._held.add(node, assignment):
+            for each in self._held.add(node, assignment, now):
                 await self._assign(node, each)
+        await self._say_held(self._held.late(now))
 
-    async def _say_held(self) -> None:
-        while self._held:
-            await self._assign(*self._held.pop())
+    async def _say_held(self, nodes: Iterable[str]) -> None:
+        for node in nodes:
+            if (held := self._held.pop(node)) is not None:
+                await self._assign(node, held)
 
     async def _confirm(self) -> None:
         while True:
-            await asyncio.sleep(speaking.HOLD_SECONDS)
-            await self._say_held()
+            await asyncio.sleep(speaking.LOOK_SECONDS)
+            await self._say_held(self._held.late(time.monotonic()))
 
     async def _assign(self, node: str, assignment: Assignment) -> None:
         data = speaking.fitting(assignment, self._room)

@@ -117,12 +117,13 @@ def new_cluster_uid() -> str:
 @contextlib.contextmanager
 def _collecting_nothing() -> Iterator[None]:
     """The collector would walk all that is loaded, again and again: a fold makes no
-    cycles, and what it makes stays."""
+    cycles, and what it makes stays. So it does not look at it afterwards either."""
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if was_on:
             gc.enable()
 

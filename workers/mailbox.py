@@ -96,6 +96,11 @@ class Mailbox:
         self._commands.append((None, last))
         self._arrived.set()
 
+    @property
+    def waits(self) -> bool:
+        """Something is here for the next step."""
+        return self._arrived.is_set()
+
     def lengths(self) -> dict[str, int]:
         """How much waits, by what it is."""
         return {

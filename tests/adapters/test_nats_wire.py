@@ -11,6 +11,7 @@ from nats.js import api
 from adapters import nats_streams, nats_wire
 from domain import errors
 from tests.support import nats as support
+from tests.support import ports
 
 TEXT = strategies.text(strategies.characters(exclude_categories=["Cs"]), max_size=20)
 
@@ -146,7 +147,7 @@ async def test_no_broker_is_said_in_time() -> None:
     """Nobody waits for ever for a broker that is not there."""
     with pytest.raises(errors.Transient, match="no NATS server answers"):
         await nats_wire.connect(
-            f"nats://127.0.0.1:{support.free_port()}", "a", "b", "test", timeout=0.3
+            f"nats://127.0.0.1:{ports.free_port()}", "a", "b", "test", timeout=0.3
         )
 
 

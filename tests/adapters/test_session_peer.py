@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -83,6 +84,18 @@ async def test_a_side_that_vanishes_ends_the_session_on_the_other() -> None:
             await held.one.receive()
         with pytest.raises(errors.Transient, match="silent for"):
             await held.other.receive()
+
+
+@pytest.mark.asyncio
+async def test_a_side_that_stood_still_does_not_blame_the_other() -> None:
+    """Rule 3: a machine that stopped for longer than the silence goes on where it was,
+    with what was sent meanwhile."""
+    async with wire() as held:
+        await asyncio.sleep(2 * QUICK.tick)
+        time.sleep(2 * QUICK.silence)  # noqa: ASYNC251  # nothing runs meanwhile
+        await asyncio.sleep(2 * QUICK.tick)
+        await held.one.send(session_link.STDIN, b"x")
+        assert (await held.other.receive()).payload == b"x"
 
 
 @pytest.mark.asyncio

@@ -5,8 +5,10 @@ import logging
 
 import pytest
 
+from adapters import cancelling
 from adapters.memory_log import MemoryLog
 from domain import errors
+from gateway import snapshotting
 from gateway.reader import Reader
 from projections import nearest, snapshots
 from tests.gateway.support import WAIT_SECONDS, Written
@@ -30,10 +32,10 @@ def sim() -> SimCluster:
 
 async def saved(reader: Reader) -> None:
     """Afterwards nothing is being written any more."""
-    if reader._saving is not None:
-        await asyncio.wait([reader._saving], timeout=WAIT_SECONDS)
+    if reader._saver.saving is not None:
+        await asyncio.wait([reader._saver.saving], timeout=WAIT_SECONDS)
         await asyncio.sleep(0)
-    assert reader._saving is None
+    assert reader._saver.saving is None
 
 
 def kept(written: Written) -> list[int]:
@@ -145,17 +147,63 @@ async def test_no_snapshot_of_a_state_that_is_not_certain(
     await reader.catch_up()
 
     assert reader.unreadable_count >= 1
-    assert reader._saving is None
+    assert reader._saver.saving is None
     await reader.close()
 
 
 @pytest.mark.asyncio
-async def test_a_reader_that_closes_waits_for_no_snapshot(sim: SimCluster) -> None:
+async def test_a_reader_that_ends_leaves_a_snapshot_of_where_it_stood(
+    sim: SimCluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next start folds nothing, though none was due; and who ends a reader may
+    ask again and again meanwhile."""
+    monkeypatch.setattr(nearest, "EVERY_EVENTS", 1_000_000)
+    monkeypatch.setattr(nearest, "WORTH_EVENTS", len(sim.log))
+    monkeypatch.setattr(nearest, "WORTH_OBJECTS", 0)
+    written = Written(sim)
+    reader = await written.folded()
+    assert kept(written) == []
+
+    ending = asyncio.create_task(reader.close())
+    await asyncio.sleep(0)
+    await cancelling.end(ending, again=0.001)
+
+    assert kept(written) == [len(sim.log)]
+    with caplog.at_level(logging.INFO):
+        second = await written.folded()
+    assert f"the snapshot at {len(sim.log)} and 0 events" in caplog.text
+    assert inside(second.cluster) == inside(reader.cluster)
+    await second.close()
+    assert kept(written) == [len(sim.log)]
+
+
+@pytest.mark.asyncio
+async def test_a_reader_that_ends_does_not_wait_for_what_spares_nothing(
+    sim: SimCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is being encoded is given up, and leaves nothing behind."""
+    monkeypatch.setattr(nearest, "WORTH_EVENTS", 1_000_000)
     written = Written(sim)
     reader = written.reader()
     await reader.catch_up()
+    assert reader._saver.saving is not None
     await reader.close()
 
-    assert reader._saving is None
-    assert nearest.find(MemoryLog(written.store, read_only=True)).refused == ()
+    assert reader._saver.saving is None
+    assert kept(written) == []
+
+
+@pytest.mark.asyncio
+async def test_a_last_snapshot_that_takes_too_long_is_given_up(
+    sim: SimCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever ends a process ends it for good in the end; it is no failure."""
+    monkeypatch.setattr(snapshotting, "CLOSING_SECONDS", 0.0)
+    monkeypatch.setattr(nearest, "WORTH_EVENTS", 1)
+    monkeypatch.setattr(nearest, "WORTH_OBJECTS", 0)
+    written = Written(sim)
+    reader = await written.folded()
+    await reader.close()
+
+    assert kept(written) == []
+    assert reader.snapshots_failed == 0

@@ -218,18 +218,24 @@ def test_a_log_that_went_back_and_grew_again_is_another_log() -> None:
 
 
 def test_the_spacing_grows_with_the_state() -> None:
-    """So many events, or twice the objects; else by time, at a bounded share of it."""
+    """So many events, or as many as there are objects; else by time, at a bounded
+    share of it, and sooner where it spares a start some work."""
     small, large = Cluster(), Cluster()
     large.actual.pods = dict.fromkeys(map(str, range(100_000)))  # type: ignore[assignment]  # only their number matters
 
     assert nearest.is_due(small, 50_000, 0, 0)
     assert not nearest.is_due(small, 49_999, 0, 0)
-    assert not nearest.is_due(large, 199_999, 0, 0)
-    assert nearest.is_due(large, 200_000, 0, 0)
+    assert not nearest.is_due(large, 99_999, 0, 0)
+    assert nearest.is_due(large, 100_000, 0, 0)
     assert nearest.is_due(small, 1, 900, 0)
     assert not nearest.is_due(small, 0, 900, 0)
     assert not nearest.is_due(small, 1, 900, 10)
     assert nearest.is_due(small, 1, 1_000, 10)
+    assert nearest.is_due(small, 5_000, 60, 0)
+    assert not nearest.is_due(small, 4_999, 60, 0)
+    assert not nearest.is_due(small, 5_000, 60, 1)
+    assert nearest.is_due(large, 25_000, 60, 0)
+    assert not nearest.is_due(large, 24_999, 60, 0)
 
 
 def test_the_founding_is_what_a_cluster_is_known_by() -> None:

@@ -144,6 +144,28 @@ def test_at_rest_nothing_is_written() -> None:
     assert sum(len(node.pods) for said in live for node in said.usage) >= 2 * 39
 
 
+def test_half_of_the_pods_is_no_news() -> None:
+    """After a restart of control nothing is told of the pods that were measured by
+    then, while others have had no time to be; in the end it is as it was (B50)."""
+    sim = started(minReplicas=2)
+    under_load(sim, 10, 400.0)
+    assert reasons(sim)["ScalingLimited"] == "TooFewReplicas"
+    before, position = reasons(sim), len(sim.events)
+
+    sim.crash_control()
+    (first, *_) = (node for node in sim.nodes.values() if node.pods)
+    for _ in range(2):
+        first.measure(sim.now, 10.0 * NANO)
+        sim.run_for(15.0)
+    assert "AutoscalerConditionsChanged" not in sim.kinds(position)
+
+    under_load(sim, 10, 400.0)
+    assert reasons(sim) == before
+    assert sim.kinds(position).count("AutoscalerConditionsChanged") == 2, (
+        "that it waits before it would go down, and that it has waited"
+    )
+
+
 def test_a_replay_needs_no_metrics() -> None:
     """A control that starts again holds the size, and begins its five minutes anew."""
     sim = started()

@@ -10,7 +10,7 @@ from domain.plans.rollout import NO_DEADLINE
 from gateway.views import pods
 from gateway.views.scene import Scene, Templates
 from projections.happenings import Happenings, lines
-from tests.support.cluster import SimCluster, manifest
+from tests.support.cluster import SimCluster, manifest, rolling
 from tests.workers.scenes import (
     condition,
     counted,
@@ -62,6 +62,25 @@ def test_what_has_stalled_stays_so_while_it_is_paused(sim: SimCluster) -> None:
 
     ask(sim, "resume")
     assert condition(sim, "Progressing") == "NewReplicaSetAvailable"
+
+
+def test_what_moves_again_has_a_deadline_again(sim: SimCluster) -> None:
+    """Spec 2.12: a ready pod more is progress of a rollout that had stalled, and the
+    deadline counts from then, even if nothing at all happens after it (B47)."""
+    deploy(sim, progressDeadlineSeconds=30, strategy=rolling(1, 0))
+    set_image(sim, "app:bad")
+    sim.settle()
+    sim.run_for(60.0)
+    assert condition(sim, "Progressing") == "ProgressDeadlineExceeded"
+
+    sim.ask("deployment", "web", "scale", {"replicas": 4})
+    sim.run_for(5.0)
+    assert condition(sim, "Progressing") == "ReplicaSetUpdated"
+    sim.run_for(20.0)
+    assert len(sim.of(deployment.RolloutStalled)) == 1
+    sim.run_for(20.0)
+    assert condition(sim, "Progressing") == "ProgressDeadlineExceeded"
+    assert len(sim.of(deployment.RolloutStalled)) == 2
 
 
 def test_a_former_template_while_paused_is_no_progress(sim: SimCluster) -> None:

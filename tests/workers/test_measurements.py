@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from domain import analysis_run
+from domain import analysis_run, protocol
 from tests.support.cluster import SimCluster
 from tests.workers.scenes import owner
 from tests.workers.watched import (
@@ -17,6 +17,7 @@ from tests.workers.watched import (
     rollbacks,
     watched,
 )
+from workers.analysing import MeasurementInput
 
 CHECKS = """
 - {name: error-rate, prometheus: rate, max: 0.05, interval: 10s, count: 4,
@@ -155,3 +156,38 @@ def test_a_round_passes_when_every_check_has(sim: SimCluster) -> None:
     before = taken(sim)
     measure_all(sim, 0.9, 0.9)
     assert taken(sim) == before
+
+
+def test_a_verdict_is_caused_by_what_decided_it() -> None:
+    """Of two measurements that come in one step the one that failed is the cause of
+    the verdict, though a good one of another check came after it."""
+    sim = SimCluster(3)
+    checks = "- {name: errors, metric: e, max: 0.05}\n- {name: load, metric: l, max: 9}"
+    watched(sim, back="analysis", checks=checks, replicas=3)
+    release(sim)
+    run, said = owner(sim).run, []
+    for check, value in (("errors", 0.2), ("load", 1.0)):
+        told = protocol.Measurement(
+            uid=owner(sim).uid,
+            revision=run.revision,
+            round=run.round,
+            check=check,
+            number=1,
+            value=value,
+            at=sim.now,
+        )
+        data = msgspec.json.encode(told)
+        name = "web"
+        said.append(MeasurementInput(namespace="default", deployment=name, data=data))
+    sim.step(*said)
+
+    (ended,) = [
+        each
+        for each in sim.of(analysis_run.AnalysisEnded)
+        if isinstance(each.event, analysis_run.AnalysisEnded)
+        and each.event.verdict == "fail"
+    ]
+    cause = sim.events[ended.cause - 1].event
+    assert isinstance(cause, analysis_run.MeasurementTaken)
+    assert (cause.check, cause.passed) == ("errors", False)
+    assert len(rollbacks(sim)) == 1

@@ -145,6 +145,43 @@ def test_a_pod_changes_where_it_may() -> None:
     assert now["spec"] == document["spec"]
 
 
+def test_the_images_of_a_pod_are_set() -> None:
+    """By a container's name or by `*`."""
+    sim = made("pod")
+    name = shown_pod(sim)["spec"]["containers"][0]["name"]
+
+    answer = sim.ask("pod", "one", "set-image", {"images": {name: "app:7"}})
+    again = sim.ask("pod", "one", "set-image", {"images": {"*": "app:7"}})
+
+    assert (answer.result, again.result) == ("accepted", "unchanged")
+    assert shown_pod(sim)["spec"]["containers"][0]["image"] == "app:7"
+
+
+@pytest.mark.parametrize(
+    ("pod", "images", "reason", "message"),
+    [
+        ("two", {"*": "a"}, "NotFound", 'pods "two" not found'),
+        ("one", {"x": "a"}, "BadRequest", 'unable to find container named "x"'),
+        ("one", {}, "BadRequest", "at least one image update is required"),
+        (
+            "one",
+            {"*": ""},
+            "Invalid",
+            'Pod "one" is invalid: spec.containers[0].image: Required value',
+        ),
+    ],
+)
+def test_images_that_cannot_be_set(
+    pod: str, images: dict[str, str], reason: str, message: str
+) -> None:
+    """Nothing happens, and the message says what is wrong."""
+    sim = made("pod")
+
+    answer = sim.ask("pod", pod, "set-image", {"images": images})
+
+    assert (answer.reason, answer.message) == (reason, message)
+
+
 def test_a_pod_does_not_change_where_it_may_not() -> None:
     """Kubernetes' text, and nothing of the command happens."""
     sim = made("pod")
