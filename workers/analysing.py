@@ -183,7 +183,7 @@ def _judge(state: State, owner: Deployment, policy: Policy, cause: int) -> bool:
             revision=run.revision, round=run.round, verdict=verdict, why=why
         ),
         actor=events.DEPLOYMENT_CONTROLLER,
-        cause=cause,
+        cause=cause if verdict == "pass" else _decided_by(state, owner, why, cause),
     )
     if verdict == "fail" and policy.rolls_back:
         _roll_back(state, owner, why, ended.position)
@@ -195,6 +195,18 @@ def _judge(state: State, owner: Deployment, policy: Policy, cause: int) -> bool:
         state.emit(owner.key, paused, actor=actor, cause=ended.position)
         return True
     return False
+
+
+def _decided_by(state: State, owner: Deployment, why: str, cause: int) -> int:
+    """Of the measurements of this step the last one of the check that the verdict is
+    about: another one may have come after it."""
+    for recorded in reversed(state.events):
+        event, mine = recorded.event, recorded.stream == owner.key
+        if not (mine and isinstance(event, analysis_run.MeasurementTaken)):
+            continue
+        if why.startswith(f"{event.check} "):
+            return recorded.position
+    return cause
 
 
 def _overdue(state: State, owner: Deployment, policy: Policy, cause: int) -> Run:

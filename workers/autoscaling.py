@@ -51,10 +51,11 @@ def look(state: State, key: str) -> None:
     every = state.settings.autoscale_every
     state.timers.set("autoscale", key, next_look(key, state.now, every))
     mine = _known(known, held)
-    found = autoscale.plan(_View(state, mine), key, state.now)
+    view = _View(state, mine)
+    found = autoscale.plan(view, key, state.now)
     assert found is not None, "it is there"
     mine.memory = found.memory
-    _carry_out(state, held, found)
+    _carry_out(state, held, found, view.silent)
     state.readings.append(
         AutoscalerReading(
             key=key,
@@ -83,8 +84,10 @@ def _spec(held: PlainObject) -> AutoscalerSpec:
     return msgspec.convert(held.content.get("spec", {}), AutoscalerSpec)
 
 
-def _carry_out(state: State, held: PlainObject, found: autoscale.Plan) -> None:
-    """Rule 2."""
+def _carry_out(
+    state: State, held: PlainObject, found: autoscale.Plan, silent: int
+) -> None:
+    """Rule 2; `silent` is how many measurements of pods there were not."""
     progress = held.scaling or autoscaler.Progress(asked=held.position)
     actor, cause = events.AUTOSCALER, progress.asked
     if found.rescale is not None:
@@ -103,7 +106,7 @@ def _carry_out(state: State, held: PlainObject, found: autoscale.Plan) -> None:
         )
         scaled = _scaled(state, wanted)
         state.emit(wanted.target, scaled, actor=actor, cause=decided.position)
-    if _is_early(state, progress, found):
+    if _is_early(state, progress, found, silent):
         return
     if not autoscaler.same(progress.conditions, found.conditions):
         changed = autoscaler.AutoscalerConditionsChanged(
@@ -117,9 +120,10 @@ def _carry_out(state: State, held: PlainObject, found: autoscale.Plan) -> None:
 
 
 def _is_early(
-    state: State, progress: autoscaler.Progress, found: autoscale.Plan
+    state: State, progress: autoscaler.Progress, found: autoscale.Plan, silent: int
 ) -> bool:
-    """The metrics that it had before a restart have not been said again (rule 3)."""
+    """The metrics that it had before a restart, or some pods' share of them, have not
+    been said again (rule 3)."""
     since = state.health.restarted_at
     if since is None or state.now > since + state.settings.measurements.fresh_for:
         return False
@@ -127,7 +131,7 @@ def _is_early(
     if before is None or after is None or found.rescale is not None:
         return False
     missing = after.status == "False" and after.reason.startswith("FailedGet")
-    return before.status == "True" and missing
+    return before.status == "True" and (missing or silent > 0)
 
 
 def _active(conditions: Iterable[autoscaler.Condition]) -> autoscaler.Condition | None:
@@ -154,6 +158,7 @@ class _View:
     def __init__(self, state: State, mine: Known) -> None:
         self._state = state
         self._mine = mine
+        self.silent = 0
 
     def autoscaler(self, key: str) -> Autoscaler | None:
         held = self._state.cluster.plain.objects.get(key)
@@ -194,9 +199,11 @@ class _View:
 
     def usage(self, member: Member, resource: str, container: str) -> Sample | None:
         state = self._state
-        return state.metrics.usage(
+        found = state.metrics.usage(
             member.key, member.uid, resource, container, state.now
         )
+        self.silent += found is None
+        return found
 
     def pod_metric(
         self, namespace: str, metric: str, selector: LabelSelector | None

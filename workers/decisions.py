@@ -134,6 +134,7 @@ def _decide(state: State, at: Target, body: command.Command, cause: str) -> Deci
             pod.CreatePod()
             | pod.ApplyPod()
             | pod.ReplacePod()
+            | pod.SetPodImage()
             | pod.DeletePod()
             | pod.EvictPod()
         ):

@@ -9,6 +9,7 @@
 
 from collections.abc import Sequence
 
+from projections.rollouts import DEADLINE_EXCEEDED, PROGRESSING, Rollouts
 from workers import due, intake, reconcilers
 from workers.intake import Input
 from workers.outbox import Outbox, Step
@@ -30,5 +31,22 @@ def step(state: State, inputs: Sequence[Input], now: float) -> Step:
         intake.take(state, outbox, item)
     due.ring(state)
     more = reconcilers.run(state, state.settings.events_per_step)
-    state.cluster.settle()
+    _settle(state)
     return outbox.close(more=more)
+
+
+def _settle(state: State) -> None:
+    """Conditions follow the counts. What had stalled and moves again has a deadline
+    again, of which no plan could know: it is looked at once more (spec 2.12)."""
+    rollouts = state.cluster.rollouts
+    stalled = [key for key in rollouts.touched if _has_stalled(rollouts, key)]
+    state.cluster.settle()
+    for key in stalled:
+        if not _has_stalled(rollouts, key):
+            state.timers.set("progress", key, state.now)
+
+
+def _has_stalled(rollouts: Rollouts, key: str) -> bool:
+    found = rollouts.by_key.get(key)
+    held = found.condition(PROGRESSING) if found is not None else None
+    return held is not None and held.reason == DEADLINE_EXCEEDED

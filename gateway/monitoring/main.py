@@ -9,6 +9,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,7 @@ from gateway.monitoring.asking import Cluster
 from gateway.monitoring.checks import Checks
 from gateway.monitoring.commands import Commands
 from gateway.monitoring.configuration import Configuration
+from gateway.monitoring.hearing import Hearing
 from gateway.monitoring.measured import Numbers
 from gateway.monitoring.prometheus import Prometheus
 from gateway.monitoring.publishing import Queries, Scraping
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 CONNECTION_NAME: Final = "rollbook-monitor"
 WATCH_SECONDS: Final = 0.5
 POD_CONNECTIONS: Final = 128
+EVERY_METRIC: Final = "rollbook.metric.*.*.*"
 _ENCODER: Final = msgspec.json.Encoder()
 _log = logging.getLogger(__name__)
 
@@ -147,6 +150,12 @@ async def _serve(
             numbers,
         )
         await client.subscribe(nats_wire.COMMITTED, cb=committed)
+        hearing = Hearing(values, numbers, settings.user)
+
+        async def published(message: nats_wire.Msg) -> None:
+            hearing.hear(message.subject, message.data, time.time())
+
+        await client.subscribe(EVERY_METRIC, cb=published)
         parts = [answering.run(), scraping.run(), _watch(client, numbers)]
         if prometheus is not None:
             queries = Queries(prometheus, speaker.metric, values, numbers)

@@ -77,8 +77,9 @@ class Queries:
                 continue
             # A float again: it was made from one.
             value = float(said.value)
+            labels = str(sorted(said.labels.items()))
             self._values.set(
-                metric.namespace, metric.name, said.pod, value, time.time()
+                metric.namespace, metric.name, said.pod, value, time.time(), labels
             )
             await self._say(metric.namespace, metric.name, said)
 

@@ -14,7 +14,7 @@ from gateway.views.scene import Scene, Templates
 from tests.support.cluster import SimCluster, manifest
 from workers.intake import ReportInput
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 """A guard against hanging, never something that a test measures."""
 
 

@@ -93,6 +93,29 @@ async def test_the_work_of_one_look_at_the_log_is_bounded(
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("word", "alike"),
+    [
+        ("PodCreatd", "PodCreated"),
+        ("podcreated", "PodCreated"),
+        ("nothing", "AnalysisEnded"),
+    ],
+)
+async def test_a_type_that_is_none_is_answered_with_those_like_it(
+    word: str, alike: str
+) -> None:
+    """Whatever the case of its letters; where none is like it, with some of them."""
+    service = await service_of(two_namespaces())
+    asked = msgspec.json.encode({"types": [word]})
+    data = await service.answer("log", asked)
+    error = msgspec.json.decode(data, type=queries.LogAnswer).error
+    assert error is not None
+    assert error.message.startswith(
+        f"types: {word} is not a type of event; they are named like {alike}"
+    )
+
+
+@pytest.mark.asyncio
 async def test_the_log_shows_what_cannot_be_read_without_its_content() -> None:
     """An unknown topic is shown by its name; damage is shown as nothing."""
     written = Written(SimCluster(nodes=0))

@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from domain import protocol
+from domain import autoscaler, protocol
 from domain.pod import Pod
+from gateway.explaining import words_autoscalers
 from gateway.live_readings import FRESH_SECONDS
 from gateway.reader import Reader
 from gateway.service import Service
@@ -173,3 +174,22 @@ async def test_why_tells_the_figures() -> None:
         )
         assert "HorizontalPodAutoscaler web was created" in words
     assert "keeps Deployment web between 1 and 10 pods: now 4" in answer["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "target", "words"),
+    [
+        ("cpu", "143%", "80%", "cpu was 143 % of 80 %"),
+        ("cpu", "50m", "100m", "cpu was 50m of 100m"),
+        ("memory", "123731968", "200Mi", "memory was 118Mi of 200Mi"),
+        ("memory", "3221225472", "2Gi", "memory was 3Gi of 2Gi"),
+        ("jobs", "18500m", "10", "jobs was 18.5 of 10"),
+        ("jobs", "12", "10", "jobs was 12 of 10"),
+    ],
+)
+def test_figures_are_told_as_people_say_them(
+    name: str, value: str, target: str, words: str
+) -> None:
+    """A share with its sign, memory in binary units, any other metric as a number."""
+    held = autoscaler.Figure(type="External", name=name, value=value, target=target)
+    assert words_autoscalers.figure(held) == words

@@ -27,6 +27,10 @@ INFO = protocol.NodeInfo(
     os_image="Linux",
     kernel_version="6.1",
     architecture="amd64",
+    images=(
+        protocol.ContainerImage(names=("web@sha256:1", "web:2"), size_bytes=2_000_000),
+        protocol.ContainerImage(names=("web:1",), size_bytes=1_000_000),
+    ),
 )
 
 
@@ -197,6 +201,7 @@ async def test_a_running_pod_shows_what_its_node_sees() -> None:
     (container,) = status["containerStatuses"]
     assert container["state"] == {"running": {"startedAt": "2023-11-14T22:15:00Z"}}
     assert container["lastState"]["terminated"]["exitCode"] == 1
+    assert "containerID" not in container["lastState"]["terminated"], "it is another's"
     assert (container["restartCount"], container["image"]) == (1, "app:2")
 
 
@@ -259,6 +264,10 @@ async def test_a_node_shows_what_it_is_and_how_it_is() -> None:
     ]
     assert at(found, "status", "capacity", "cpu") == "8"
     assert at(found, "status", "nodeInfo", "kubeletVersion") == "v1.0.0"
+    assert at(found, "status", "images") == [
+        {"names": ["web@sha256:1", "web:2"], "sizeBytes": 2_000_000},
+        {"names": ["web:1"], "sizeBytes": 1_000_000},
+    ]
     condition = at(found, "status", "conditions", 0)
     assert isinstance(condition, dict)
     assert (condition["type"], condition["status"]) == ("Ready", "True")

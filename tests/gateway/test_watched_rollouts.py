@@ -3,12 +3,13 @@
 import msgspec
 import pytest
 
-from domain import analysis_run, protocol
+from domain import analysis_run, deployment, protocol, queries
 from gateway.explaining import words
 from gateway.views import deployments, wanted
 from gateway.views.scene import Scene, Templates
 from projections.happenings import Happenings
 from rollbook import rollouts
+from tests.gateway.support import service_of
 from tests.support.cluster import SimCluster
 from tests.workers.scenes import owner, set_image
 from tests.workers.watched import give_raw, measure_all, release, watched
@@ -116,3 +117,25 @@ def test_every_event_of_it_has_words(sim: SimCluster) -> None:
         "had the rollout of revision 3 aborted",
     ):
         assert any(part in each for each in told), (part, told)
+
+
+@pytest.mark.asyncio
+async def test_why_names_the_rollback_and_no_rejected_wish(sim: SimCluster) -> None:
+    """What the writer decides by itself stands in the place of a wish: a chain that
+    ends at a report names the rollback with its figures, not the template that was
+    rejected by it (B45)."""
+    give = "deployment", "web", "annotate"
+    sim.ask(*give, {"changes": {"rollbook/auto-rollback": "analysis"}})
+    measure_all(sim, 0.31)
+    sim.settle()
+    assert owner(sim).template.spec.containers[0].image == "app:1"
+    completed = sim.of(deployment.RolloutCompleted)[-1]
+
+    service = await service_of(sim)
+    asked = msgspec.json.encode({"about": completed.position})
+    answer = await service.answer("why", asked)
+    (chain,) = msgspec.json.decode(answer, type=queries.WhyAnswer).chains
+    told = [*chain.links, *chain.wish]
+    assert "DeploymentTemplateChanged" not in [link.type for link in told]
+    (back,) = [link for link in told if link.type == "DeploymentRolledBack"]
+    assert "rolled back from revision 2: error-rate 0.31 > 0.05" in back.words

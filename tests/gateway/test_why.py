@@ -270,6 +270,13 @@ REFUSED: tuple[tuple[dict[str, object], str, str], ...] = (
     ({"stream": "deployment/default/wep"}, "NotFound", "is it deployment/web?"),
     ({"stream": "deployment/other/web"}, "NotFound", "deployment/web (-n default)"),
     ({"stream": "node/nobody"}, "NotFound", 'nodes "nobody" not found'),
+    ({"stream": "namespace/default"}, "NotFound", "nothing is recorded about names"),
+    ({"stream": "serviceaccount/default/default"}, "NotFound", "from the start"),
+    (
+        {"stream": "deployment/default/web", "at": queries.Moment(position=1)},
+        "NotFound",
+        'deployments.apps "web" not found at position 1: it came at position',
+    ),
 )
 
 

@@ -8,8 +8,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from adapters import nats_server
 from tests.metrics.promtool import PROMETHEUS
+from tests.support import ports
 from tests.support.system import eventually
 
 
@@ -22,7 +22,7 @@ class Prometheus:
     def get(self, path: str, **query: str) -> object:
         """The `data` of an answer of its API."""
         url = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return json.load(answer)["data"]
 
     def answers(self) -> bool:
@@ -55,7 +55,7 @@ def running(folder: Path, configuration: Path) -> Iterator[Prometheus]:
     """A server with this configuration and its data in `folder`."""
     assert PROMETHEUS is not None
     folder.mkdir(parents=True, exist_ok=True)
-    port = nats_server.free_port()
+    port = ports.free_port()
     with (folder / "prometheus.log").open("w") as log:
         process = subprocess.Popen(
             [
@@ -73,4 +73,4 @@ def running(folder: Path, configuration: Path) -> Iterator[Prometheus]:
         yield server
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)

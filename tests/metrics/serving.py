@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 
-from adapters import nats_server
 from adapters.exposition import Board, Settings, serving
+from tests.support import ports
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
@@ -29,7 +29,7 @@ class Served:
 @contextlib.asynccontextmanager
 async def served(board: Board) -> AsyncIterator[Served]:
     """The board at a free port of loopback, and a client."""
-    port = nats_server.free_port()
+    port = ports.free_port()
     async with (
         serving(Settings(port=port), board),
         aiohttp.ClientSession() as session,

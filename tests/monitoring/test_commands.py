@@ -1,5 +1,6 @@
 """Programs that the monitor's file allows."""
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from gateway.monitoring.configuration import Command
 from gateway.monitoring.measured import Unmeasured
 
 
-def python(text: str, timeout: str = "30s") -> Command:
+def python(text: str, timeout: str = "60s") -> Command:
     """A command that runs this program."""
     return Command(argv=(sys.executable, "-c", text), timeout=timeout)
 
@@ -76,13 +77,14 @@ async def test_nothing_of_it_runs_on(tmp_path: Path) -> None:
     assert await Commands({"smoke": python(text)}).number("smoke", {}) == 1
     pid = int(file.read_text())
 
-    assert ended(pid)
+    async with asyncio.timeout(60):
+        while not ended(pid):  # noqa: ASYNC110  # the kernel tells its parent only
+            await asyncio.sleep(0.01)
 
 
 def ended(pid: int) -> bool:
-    """The process has ended, or ends within a guard of ten seconds."""
+    """The process has ended, whether or not somebody has waited for it."""
     try:
-        process = psutil.Process(pid)
-        return process.status() == psutil.STATUS_ZOMBIE or not process.wait(10)
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True

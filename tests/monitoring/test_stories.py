@@ -15,10 +15,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adapters import nats_server
 from domain import analysis_run
 from tests.metrics import prometheus, promtool
-from tests.support import system
+from tests.support import ports, system
 from tests.support.system import System, eventually
 
 pytestmark = pytest.mark.e2e
@@ -88,7 +87,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prometheus_url(folder: Path) -> Iterator[str]:
     """A Prometheus that reads the pods in `targets.json`; a dead port without one."""
     if promtool.PROMETHEUS is None:
-        yield f"http://127.0.0.1:{nats_server.free_port()}"
+        yield f"http://127.0.0.1:{ports.free_port()}"
         return
     targets = folder / "targets.json"
     targets.write_text("[]")
@@ -137,7 +136,7 @@ def image(cluster: System, name: str) -> str:
 
 def rolled_out(cluster: System, name: str) -> None:
     """Waits for the rollout's end."""
-    cluster.cli("rollout", "status", f"deployment/{name}", "--timeout", "60s")
+    cluster.cli("rollout", "status", f"deployment/{name}", "--timeout", "180s")
 
 
 def told(cluster: System, name: str) -> list[str]:

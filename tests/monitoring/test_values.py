@@ -45,6 +45,22 @@ def test_without_a_fresh_value_there_is_none(
         values().number(namespace, metric, pods, NOW)
 
 
+def test_values_of_no_pod_are_added_up() -> None:
+    """As an autoscaler adds them up: of each set of labels the newest one, whatever
+    comes late."""
+    found = Values()
+    found.set("shop", "jobs", "", 3.0, NOW, "a")
+    found.set("shop", "jobs", "", 4.0, NOW, "b")
+    found.set("shop", "jobs", "", 5.0, NOW + 1, "b")
+    found.set("shop", "jobs", "", 9.0, NOW - 1, "b")
+
+    assert found.number("shop", "jobs", ["web"], NOW + 1) == 8.0
+    assert found.series == 2
+    found.tidy(NOW + FRESH_SECONDS + 1)
+    assert found.number("shop", "jobs", ["web"], NOW + FRESH_SECONDS + 1) == 5.0
+    assert found.series == 1
+
+
 def test_old_values_are_forgotten() -> None:
     """Memory is that of the values that may still be asked for."""
     held = values()

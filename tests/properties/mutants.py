@@ -185,6 +185,7 @@ MUTANTS: Final[Sequence[Mutant]] = (
     Mutant("removed pod runs on", "L4", classics.removed_pod_runs_on),
     Mutant("lost publish believed", "L6", subscribers.lost_publish_believed),
     Mutant("relay starts at the end", "L6", subscribers.relay_starts_at_the_end),
+    Mutant("handed rows begin anywhere", "L6", subscribers.handed_rows_begin_anywhere),
     Mutant("stream not fenced", "L6", subscribers.stream_not_fenced),
     Mutant("event before not named", "L6", subscribers.event_before_not_named),
     Mutant("half steps shown", "L6", subscribers.half_steps_shown),

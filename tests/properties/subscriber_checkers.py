@@ -1,8 +1,10 @@
 """L6: who listens sees every event once, in order, in whole steps, and can resume.
 
-1. `Copies` runs the shipped relay and publisher over a simulated broker. Control is
-   killed with its relay, and the relay of a writer that was replaced goes on beside
-   the new one. A subscriber follows the stream by its bookmark, the last position.
+1. `Copies` runs the shipped relay and publisher over a simulated broker. The relay is
+   handed what was committed, as control does, and now and then nothing, so that it has
+   to read the store. Control is killed with its relay, and the relay of a writer that
+   was replaced goes on beside the new one. A subscriber follows the stream by its
+   bookmark, the last position.
 2. `WholeSteps` runs the shipped reader, woken by pulses that get lost, over a store
    that is away now and then.
 3. `Bookmarks` asks the shipped `log` question, and goes on where each answer ends.
@@ -28,6 +30,7 @@ from tests.support import simulated_broker
 from tests.support.cluster import START, SimCluster
 from tests.support.simulated_broker import Broker, Stored
 from tests.support.simulated_loop import Inline, SimulatedLoop
+from workers import committing
 from workers.outbox import Step
 from workers.relay import Relay
 
@@ -36,6 +39,8 @@ PAGE: Final = 7
 PATIENCE: Final = 200.0
 """Seconds in which a healed broker has everything: more than its duplicate window."""
 WAIT: Final = 5.0
+UNHANDED: Final = 0.2
+"""The share of commits after which a relay is woken and handed nothing."""
 FOREVER: Final = 1 << 30
 _NAMES: Final = {kind.TOPIC: kind.__name__ for kind in catalogue.EVENTS}
 
@@ -103,6 +108,7 @@ class Copies(Checker):
         self._relay: tuple[Relay, asyncio.Task[None]] | None = None
         self._former: tuple[Relay, asyncio.Task[None]] | None = None
         self._dice = Random("broker")
+        self._handing = Random("handing")
         self._restarts = -1
         self._looked = 0
 
@@ -112,7 +118,9 @@ class Copies(Checker):
             self._restart(sim)
         self._harm(sim)
         if step.events and self._relay is not None:
-            self._relay[0].wake()
+            rows, _ = committing.rows_of(step)
+            handed = self._handing.random() >= UNHANDED
+            self._relay[0].wake(rows if handed else ())
         if self._former is not None:
             if getattr(sim, "zombie", None) is None:
                 self._former[1].cancel()

@@ -38,6 +38,20 @@ def relay_starts_at_the_end() -> Change:
     return relay.Relay, "_start", wrong
 
 
+def handed_rows_begin_anywhere() -> Change:
+    """What was handed over is published next, though events before it are missing."""
+
+    async def wrong(self: Any) -> list[Any]:
+        handed, after = self._handed, self.position
+        while handed and handed[0].position <= after:
+            handed.popleft()
+        if handed:
+            return [*handed]
+        return await asyncio.to_thread(self._log.read, after, relay.PAGE)
+
+    return relay.Relay, "_next", wrong
+
+
 def stream_not_fenced() -> Change:
     """Messages are stored though the one before them was lost."""
     return nats_publisher, "_fence", lambda _sequence, _before: {}
