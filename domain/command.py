@@ -52,6 +52,7 @@ Command = (
     | pod.CreatePod
     | pod.ApplyPod
     | pod.ReplacePod
+    | pod.SetPodImage
     | pod.DeletePod
     | pod.EvictPod
     | pod_sessions.ExecPod
@@ -96,6 +97,7 @@ VERBS: Final[dict[tuple[str, str], type[Command]]] = {
     ("pod", "create"): pod.CreatePod,
     ("pod", "apply"): pod.ApplyPod,
     ("pod", "replace"): pod.ReplacePod,
+    ("pod", "set-image"): pod.SetPodImage,
     ("pod", "delete"): pod.DeletePod,
     ("pod", "evict"): pod.EvictPod,
     ("pod", "exec"): pod_sessions.ExecPod,

@@ -28,7 +28,6 @@ SUBDOMAIN_LENGTH_MAX: Final = 253
 
 DNS_LABEL_PATTERN: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 DNS_SUBDOMAIN_PATTERN: Final = rf"{DNS_LABEL_PATTERN}(\.{DNS_LABEL_PATTERN})*"
-_DNS_LABEL: Final = re.compile(DNS_LABEL_PATTERN)
 _DNS_SUBDOMAIN: Final = re.compile(DNS_SUBDOMAIN_PATTERN)
 CLUSTER_KINDS: Final = frozenset({"node", "namespace", "command"})
 """The kinds whose objects are in no namespace."""
@@ -99,11 +98,6 @@ def split_key(key: str) -> tuple[str, str, str]:
     if not (kind and namespace and name) or kind in CLUSTER_KINDS or "/" in name:
         raise ValueError(f'"{key}" is not a key: kind/namespace/name or node/name')
     return kind, namespace, name
-
-
-def is_dns_label(name: str) -> bool:
-    """At most 63 of a-z, 0-9 and inner hyphens (RFC 1123)."""
-    return len(name) <= LABEL_LENGTH_MAX and _DNS_LABEL.fullmatch(name) is not None
 
 
 def is_dns_subdomain(name: str) -> bool:

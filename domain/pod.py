@@ -52,6 +52,13 @@ class ReplacePod(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     manifest: dict[str, object]
 
 
+class SetPodImage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Run these images in this pod: container name (or `*`) to image. The containers
+    whose image that changes are ended, and run anew by their node (spec 1.7)."""
+
+    images: dict[str, str]
+
+
 class DeletePod(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
 ):
@@ -224,6 +231,10 @@ TRANSITIONS: Final[dict[str, dict[type[Event], str]]] = {
 }
 
 
+ENDED: Final = ("Succeeded", "Failed")
+"""The phases of a pod whose containers have ended for good."""
+
+
 class Pod(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A pod as the log tells it; `labels` and `annotations` are None while they are
     those of its template."""
@@ -267,7 +278,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     @property
     def terminal(self) -> bool:
         """Its containers have ended for good."""
-        return self.phase in ("Succeeded", "Failed")
+        return self.phase in ENDED
 
     @property
     def active(self) -> bool:
@@ -330,14 +341,15 @@ def evolve(pod: Pod | None, recorded: Recorded) -> Pod | None:
     Raises `IllegalTransition`, and changes nothing, where the table has no entry.
     """
     event = recorded.event
+    kind = type(event)
     if pod is None:
-        stage = next_stage(TRANSITIONS, ABSENT, type(event))
+        stage = next_stage(TRANSITIONS, ABSENT, kind)
         assert isinstance(event, PodCreated)
         return _created(recorded, event, stage)
-    stage = next_stage(TRANSITIONS, pod.stage, type(event))
+    stage = TRANSITIONS[pod.stage].get(kind) or next_stage(TRANSITIONS, pod.stage, kind)
     if stage == ABSENT:
         return None
-    if (frequent := _FREQUENT.get(type(event))) is not None:
+    if (frequent := _FREQUENT.get(kind)) is not None:
         return frequent(pod, recorded, event, stage)
     return _replace(
         pod,

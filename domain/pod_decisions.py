@@ -18,6 +18,7 @@ from domain import (
     owners,
     pod,
     podspec,
+    template,
     template_changes,
     validation,
 )
@@ -49,7 +50,14 @@ UPDATE_RULE: Final = (
 )
 _DEADLINE: Final = "spec.activeDeadlineSeconds"
 
-Command = pod.CreatePod | pod.ApplyPod | pod.ReplacePod | pod.DeletePod | pod.EvictPod
+Command = (
+    pod.CreatePod
+    | pod.ApplyPod
+    | pod.ReplacePod
+    | pod.SetPodImage
+    | pod.DeletePod
+    | pod.EvictPod
+)
 
 
 def decide(
@@ -76,6 +84,11 @@ def decide(
             if state is None:
                 raise not_found(RESOURCE, asked.name)
             return _replace(state, live, command, asked, standing)
+        case pod.SetPodImage():
+            if state is None:
+                raise not_found(RESOURCE, asked.name)
+            current = manifest_of(state, live, standing.shown)
+            return _set_images(current, command, asked)
         case pod.DeletePod() | pod.EvictPod():
             if state is None:
                 raise not_found(RESOURCE, asked.name)
@@ -157,6 +170,14 @@ def _replace(
     current = manifest_of(state, live, standing.shown)
     events = _change_to(current, manifest, asked)
     return _owned(standing, manifest.metadata.owner_references, asked) + events
+
+
+def _set_images(
+    current: objects.PodManifest, command: pod.SetPodImage, asked: Asked
+) -> list[Event]:
+    whole = podspec.PodTemplateSpec(spec=current.spec)
+    spec = template.set_images(whole, command.images).spec
+    return _change_to(current, msgspec.structs.replace(current, spec=spec), asked)
 
 
 def manifest_of(

@@ -7,6 +7,8 @@
 4. These functions block; the reader calls them in its thread.
 """
 
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Final
 
 import msgspec
@@ -49,10 +51,12 @@ def answer(
         raise Rejected("BadRequest", "after, until and limit: none may be negative")
     unknown = set(asked.types) - set(TYPES.values())
     if unknown:
+        names = sorted(TYPES.values())
+        alike = [name for each in sorted(unknown) for name in _alike(each, names)]
         raise Rejected(
             "BadRequest",
             f"types: {', '.join(sorted(unknown))} is not a type of event; they are "
-            f"named like {', '.join(sorted(TYPES.values())[:3])}",
+            f"named like {', '.join(dict.fromkeys(alike or names[:3]))}",
         )
     end = min(asked.until or position, position)
     collected = _Collected(asked, end, bytes_max)
@@ -138,6 +142,12 @@ def version_at(log: EventLog, stream: str, position: int) -> int:
         else:
             high = middle - 1
     return low
+
+
+def _alike(word: str, names: Iterable[str]) -> Sequence[str]:
+    """The names that somebody may have meant, whatever the case of the letters."""
+    lowered = {name.lower(): name for name in names}
+    return [lowered[each] for each in get_close_matches(word.lower(), lowered, n=2)]
 
 
 def _shown(row: Row, fits: bool) -> queries.LogRow:

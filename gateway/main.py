@@ -214,9 +214,9 @@ async def _first_fold(reader: Reader) -> None:
     gc.disable()
     try:
         await _patiently(reader.catch_up)
+        collector.settle()
     finally:
         gc.enable()
-    collector.settle()
 
 
 async def _watch(

@@ -183,7 +183,7 @@ def _as_seen(cluster: Cluster, key: str, seen: past_timelines.Seen) -> None:
         held = desired.replicasets.get(name)
         if held is not None:
             actual._tallies[held.uid] = past_timelines.tally(counts)
-    rollouts._touched.clear()
+    rollouts.touched.clear()
     owner, rollout = desired.deployments.get(key), rollouts.by_key.get(key)
     if owner is not None and rollout is not None:
         rollout.conditions = seen.conditions

@@ -18,7 +18,7 @@ import msgspec
 
 from domain import errors, queries
 from domain.errors import Rejected, not_found
-from gateway import differences, listing, logreading, usage
+from gateway import derived, differences, listing, logreading, usage
 from gateway.explaining import answering, suggesting, waiting
 from gateway.past import At, Past
 from gateway.past_folding import PARTS, Part
@@ -236,9 +236,20 @@ class Service:
             lambda log: answering.answer(log, asked, seen, position=position, now=now)
         )
         if found is None:
-            # Other names are suggested, so all that was there must be known.
-            raise suggesting.unknown(await self._scene_at(asked.at), asked.stream)
+            raise await self._unexplained(asked, position)
         return found
+
+    async def _unexplained(self, asked: queries.WhyQuery, position: int) -> Rejected:
+        """Why there is no answer about a stream of which the log had nothing then."""
+        # Other names are suggested, so all that was there must be known.
+        scene, stream = await self._scene_at(asked.at), asked.stream
+        if derived.held(scene, stream) is not None:
+            return suggesting.unrecorded(stream)
+        if asked.at is not None:
+            rows = await self._reader.ask(lambda log: log.read_stream(stream, limit=1))
+            if rows:
+                return suggesting.too_early(stream, position, rows[0].position)
+        return suggesting.unknown(scene, stream)
 
     async def _diff(self, asked: queries.DiffQuery) -> queries.DiffAnswer:
         differences.check(asked)

@@ -59,12 +59,13 @@ def _pod_row(
     found = live.pod(key, at.cluster.actual.pods[key].uid, at.now)
     if found is None:
         return None
-    containers = tuple(
-        queries.UsageOfContainer(
-            name=each.name, cpu=int(each.cpu or 0), memory=int(each.memory or 0)
-        )
-        for each in found.used.containers
-    )
+    containers: list[queries.UsageOfContainer] = []
+    for each in found.used.containers:
+        if each.cpu is None or each.memory is None:
+            return None  # half a pod is no measurement of it
+        cpu, memory = int(each.cpu), int(each.memory)
+        used = queries.UsageOfContainer(name=each.name, cpu=cpu, memory=memory)
+        containers.append(used)
     return queries.UsageRow(
         namespace=namespace,
         name=name,
@@ -72,7 +73,7 @@ def _pod_row(
         window=found.window,
         cpu=sum(each.cpu for each in containers),
         memory=sum(each.memory for each in containers),
-        containers=containers,
+        containers=tuple(containers),
     )
 
 

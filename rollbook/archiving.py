@@ -25,7 +25,6 @@ from adapters.archive_segment import Damaged
 from adapters.eventlog import EventLog
 from domain import catalogue
 from domain.errors import Permanent, Transient
-from gateway.reader import Reader
 from projections import nearest, snapshots
 from rollbook.verdicts import Check, Report
 from rollbook.verifying import Signed
@@ -313,6 +312,8 @@ def _need_snapshot(url: str, folder: Path, log: EventLog, position: int) -> None
 
 async def _snapshot(url: str) -> None:
     """Folds the log as the api does, and keeps a snapshot of its end."""
+    from gateway.reader import Reader  # `verify` need not wait for it
+
     log = eventstore.open_log(url, read_only=True)
     reader = Reader(log)
     try:

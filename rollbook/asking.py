@@ -82,8 +82,13 @@ class Commands(Session):
         self, target: Target, images: Mapping[str, str], **said: Unpack[Said]
     ) -> Answer:
         """Run these images: container name (`*` for all) to image."""
-        body = deployment.SetImage(images=dict(images))
-        return await self.command("set-image", target, body, **said)
+        reference = self.reference(target, said.get("namespace"))
+        body = (
+            pod.SetPodImage(images=dict(images))
+            if reference.kind == POD
+            else deployment.SetImage(images=dict(images))
+        )
+        return await self.command("set-image", reference, body, **said)
 
     async def set_resources(
         self,

@@ -6,6 +6,8 @@
    exit status 1 for a refusal or a failure, 2 for wrong usage. A traceback is shown
    with `--debug` only.
 3. A reader that goes away (`rollbook log | head`) ends the command without a word.
+4. A verb that is none is answered with what to type instead: one that is like it, the
+   one that does it here (`ELSEWHERE`), or kubectl (`KUBECTLS`).
 """
 
 import importlib
@@ -13,6 +15,7 @@ from typing import Any, Final
 
 import click
 
+from rollbook import lean
 from rollbook.commands import flags, options
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
@@ -24,6 +27,8 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
         "Create objects from files, or a Deployment",
     ),
     "apply": ("rollbook.commands.apply", "Make objects what files say"),
+    "edit": ("rollbook.commands.edit", "Change an object in an editor"),
+    "replace": ("rollbook.commands.edit", "Put what files say in the objects' place"),
     "delete": ("rollbook.commands.delete", "Delete objects"),
     "scale": ("rollbook.commands.change", "Change how many pods run"),
     "autoscale": ("rollbook.commands.autoscale", "Let the number of pods follow use"),
@@ -50,7 +55,9 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "replay": ("rollbook.commands.replay", "Watch it happen again, or otherwise"),
     "status": ("rollbook.commands.status", "Show whether all is well"),
     "context": ("rollbook.commands.status", "Show which cluster this talks to"),
+    "api-resources": ("rollbook.commands.status", "List the types of objects"),
     "version": ("rollbook.commands.status", "Print the version"),
+    "help": ("rollbook.commands.help", "Explain a verb, with examples"),
     "completion": ("rollbook.commands.completion", "Print a shell's completion script"),
     "bench": ("rollbook.commands.bench", "Measure how fast it is here"),
     "control": ("rollbook.commands.daemons", "Run the one writer"),
@@ -61,7 +68,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
 }
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
-    "Objects": ("get", "describe", "create", "apply", "delete"),
+    "Objects": ("get", "describe", "create", "apply", "edit", "replace", "delete"),
     "Changes": ("scale", "autoscale", "set", "annotate", "label", "rollout"),
     "Pods and nodes": (
         "logs",
@@ -76,12 +83,49 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         "drain",
     ),
     "History": ("events", "log", "diff", "why", "replay", "verify", "archive"),
-    "The system": ("up", "status", "bench", "context", "version", "completion"),
+    "The system": (
+        "up",
+        "status",
+        "bench",
+        "context",
+        "api-resources",
+        "version",
+        "completion",
+        "help",
+    ),
     "Its processes": ("control", "api", "kubelet", "monitor", "setup"),
 }
 
+ELSEWHERE: Final[dict[str, str]] = {
+    "abort": "rollout abort",
+    "config": "context",
+    "history": "rollout history",
+    "image": "set image",
+    "pause": "rollout pause",
+    "promote": "rollout promote",
+    "ps": "get pods",
+    "restart": "rollout restart",
+    "resume": "rollout resume",
+    "rollback": "rollout undo",
+    "run": "create deployment",
+    "start": "up",
+    "tag": "rollout tag",
+    "undo": "rollout undo",
+}
+"""Verbs of others, and what they are here."""
+
+KUBECTLS: Final = frozenset(
+    {"api-versions", "auth", "cluster-info", "explain", "patch"}
+)
+"""Verbs of kubectl that it has to itself, and that work on a cluster of Rollbook."""
+
 _INTERRUPTED_EXIT: Final = 130
-_ATTRIBUTES: Final = {"set": "set_", "exec": "exec_"}
+_ATTRIBUTES: Final = {
+    "set": "set_",
+    "exec": "exec_",
+    "help": "help_",
+    "api-resources": "api_resources",
+}
 
 
 class Told(click.ClickException):
@@ -114,10 +158,22 @@ class LazyGroup(flags.Group):
         """The verb, from its module: what has its name there."""
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(VERBS[cmd_name][0])
+        with lean.imports():
+            module = importlib.import_module(VERBS[cmd_name][0])
         command = getattr(module, _ATTRIBUTES.get(cmd_name, cmd_name))
         assert isinstance(command, click.Command)
         return command
+
+    def hint(self, ctx: click.Context, word: str) -> str:
+        """As `flags.Group`, for words of other tools too (rule 4)."""
+        if word in ELSEWHERE:
+            return f" Did you mean '{ELSEWHERE[word]}'?"
+        if word in KUBECTLS:
+            return (
+                " kubectl has it, and works here: "
+                f"kubectl --kubeconfig .rollbook/kubeconfig {word} …"
+            )
+        return super().hint(ctx, word)
 
     def format_commands(
         self, _ctx: click.Context, formatter: click.HelpFormatter
@@ -151,13 +207,25 @@ class LazyGroup(flags.Group):
             raise Told(f"error: {text}. --debug shows where it comes from") from error
 
 
+def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from rollbook.commands import status
+
+        click.echo(status.version_text())
+        ctx.exit()
+
+
 @click.group(
     cls=LazyGroup,
     name="rollbook",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="`rollbook VERB --help` explains a verb, with examples.",
 )
-@options.everywhere
+@options.namespaced
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False,
+    callback=_print_version, help="Print the version.",
+)  # fmt: skip
 def main() -> None:
     """An orchestrator that remembers: Deployments whose every change is an event.
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _SECONDS: Final = 1.5
 _VARIABLE: Final = "_ROLLBOOK_COMPLETE"
+_OF_PODS: Final = frozenset({"logs", "exec", "attach"})
+"""Verbs whose first word is a pod's name; `TYPE/NAME` is one too."""
 
 
 def script(main: click.Command, shell: str) -> str:
@@ -44,7 +46,7 @@ def objects(ctx: click.Context, words: Sequence[str], incomplete: str) -> list[s
         kind = references.find_kind(words[0])
         names = _names(ctx, kind.name) if kind is not None else []
         return [n for n in names if n.startswith(incomplete) and n not in words]
-    if ctx.info_name == "logs":
+    if ctx.info_name in _OF_PODS:
         return [name for name in _names(ctx, "pod") if name.startswith(incomplete)]
     return [k.plural for k in references.KINDS if k.plural.startswith(incomplete)] or [
         f"{kind.short}/"

@@ -2,6 +2,8 @@
 
 1. A row that cannot be read is found and passed over, not the end of the reading.
 2. The writer may be at work meanwhile: the end is fixed first, at the end of a step.
+3. A long log is folded here and examined in another process, which looks at the file
+   itself first: folding is the longer half, and nothing stands before it.
 """
 
 import bisect
@@ -83,8 +85,9 @@ def beside_folding(
     """The report on the rows of a whole log up to `end`; they are folded then, too.
 
     What the rows say is examined in another process while this one folds them: neither
-    half needs the other. `verifying.with_folding` makes one report of both. Raises
-    `Transient` where the store cannot be reached.
+    half needs the other. `verifying.with_folding` makes one report of both. That of a
+    file which is damaged (`refusal`) has no events. Raises `Transient` where the store
+    cannot be reached.
     """
     with (
         beside.begun(_first_half, store, signed, end) as examined,
@@ -97,10 +100,29 @@ def beside_folding(
 
 def _first_half(store: str, signed: Sequence[Signed], end: int) -> Report:
     gc.disable()  # a pass makes no cycles
+    found = refusal(store)
+    if found is not None:
+        return found
     with contextlib.closing(eventstore.open_log(store, read_only=True)) as log:
         examination = Examination(seals_of(log, 0, end), signed)
         reading = examine(log, examination, end)
         return examination.report([reading])
+
+
+def refusal(store: str) -> Report | None:
+    """The report on a store that cannot be opened, or whose file is damaged."""
+    try:
+        eventstore.open_log(store, read_only=True, check=True).close()
+    except Permanent as error:
+        return failed(f"it cannot be opened: {error}")
+    return None
+
+
+def failed(why: str) -> Report:
+    """The report on a store of which nothing could be examined."""
+    reading = Check("store")
+    reading.find(1, 0, why)
+    return Examination(iter(())).report([reading])
 
 
 def end_of(log: EventLog) -> int:

@@ -5,10 +5,11 @@
 2. A time is RFC 3339, with or without a fraction: `2026-11-23T06:18:47.25Z`. Without a
    zone it is local time; seconds, or the time of day, may be left out: the day begins
    at midnight. A local time that the clocks show twice, or never, is refused.
+3. A time of day alone, `03:12`, is the last one that has been: today's, or yesterday's.
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import click
@@ -22,13 +23,16 @@ When = str | int | datetime | queries.Moment
 
 NOW: Final = "now"
 FORMS: Final = (
-    "write a position (1234), a time (2026-11-23T06:18:47Z, or 2026-11-23 06:18 in "
-    "local time) or how long ago (5m, 1h30m, 2d)"
+    "write a position (1234), a time (2026-11-23T06:18:47Z, or 2026-11-23 06:18 or "
+    "06:18 in local time) or how long ago (5m, 1h30m, 2d)"
 )
 _POSITION: Final = re.compile(r"-?\d+", re.ASCII)
 _TIME: Final = re.compile(
     r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)?)?",
     re.ASCII,
+)
+_TIME_OF_DAY: Final = re.compile(
+    r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d([.,]\d{1,9})?)?", re.ASCII
 )
 
 
@@ -49,6 +53,8 @@ def parse(when: When, now: float) -> queries.Moment:
         return queries.Moment(time=times.grid(now))
     if _TIME.fullmatch(text):
         return queries.Moment(time=_instant(_read(text), text))
+    if _TIME_OF_DAY.fullmatch(text):
+        return queries.Moment(time=_last(text, now))
     try:
         age = durations.parse(text)
     except Failure:
@@ -84,6 +90,15 @@ def _position(text: str) -> int:
     """Positions that no log has are refused there, up to what a message can carry."""
     bound = 2**62
     return max(-bound, min(int(text[:20]), bound))
+
+
+def _last(text: str, now: float) -> float:
+    """When it was `text` o'clock for the last time (rule 3)."""
+    today = datetime.fromtimestamp(now).date()  # local, as it is typed
+    instant = _instant(_read(f"{today}T{text}"), text)
+    if instant <= now:
+        return instant
+    return _instant(_read(f"{today - timedelta(days=1)}T{text}"), text)
 
 
 def _read(text: str) -> datetime:

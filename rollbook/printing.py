@@ -115,6 +115,11 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def is_person_told() -> bool:
+    """Whether a person reads standard error."""
+    return sys.stderr.isatty()
+
+
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     padded = [
         cell + " " * (width - _width(cell))

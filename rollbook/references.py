@@ -7,6 +7,7 @@
 """
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Final, cast
 
 import msgspec
@@ -110,7 +111,9 @@ def parse_kind(word: str) -> Kind:
     """The kind that `word` spells. Raises `Failure` with kubectl's words (spec 6.1)."""
     kind = find_kind(word)
     if kind is None:
-        raise Failure(f'error: the server doesn\'t have a resource type "{word}"')
+        alike = get_close_matches(word.lower(), _SPELLINGS, n=1)
+        hint = f", did you mean {alike[0]}?" if alike else ""
+        raise Failure(f'error: the server doesn\'t have a resource type "{word}"{hint}')
     return kind
 
 

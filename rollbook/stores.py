@@ -11,13 +11,14 @@ from adapters import context as contexts
 from adapters.context import Context
 from domain import errors
 from rollbook.failures import Failure
-from rollbook.processes import role_context
 
 
 def of(context: Context) -> str:
     """The URL of the store of this context's cluster; "" where nothing says it."""
     if context.store_url or not context.data_folder:
         return context.store_url
+    from rollbook.processes import role_context  # it imports all that speaks NATS
+
     folder = Path(context.data_folder)
     writer = role_context(folder, "control")
     if writer.is_file():

@@ -24,7 +24,7 @@ from typing import Final
 import click
 import msgspec
 
-from adapters import cancelling, nats_wire, parentage
+from adapters import cancelling, nats_wire, parentage, private_files
 from adapters.context import Context, load_context, write_context
 from adapters.nats_server import EmbeddedServer
 from domain.errors import Permanent
@@ -37,6 +37,7 @@ from rollbook.setups import KUBECONFIG, LISTEN, NATS
 USER: Final = "admin"
 READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 45.0
+STORE: Final = "rollbook.db"
 PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds before a process is started again; the last one repeats."""
 STABLE_SECONDS: Final = 1.0
@@ -149,7 +150,7 @@ class _Supervisor:
         self._why = why
         self._options = options
         self._data = data
-        self._store = options.store or f"sqlite://{data}/rollbook.db"
+        self._store = options.store or f"sqlite://{data}/{STORE}"
         self._server: EmbeddedServer | None = None
         # Held from now on, whatever becomes of the api: its port stays its own.
         self._api_socket = setups.listening(options.api_port)
@@ -157,6 +158,7 @@ class _Supervisor:
         self._children: list[_Child] = []
         self._ports = Ports()
         self._stop = asyncio.Event()
+        self._has_log = not options.store and (data / STORE).exists()
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -329,14 +331,17 @@ class _Supervisor:
         pids["up"] = os.getpid()
         if self._server is not None and self._server.pid is not None:
             pids[NATS] = self._server.pid
-        path = self._data / "processes.json"
-        path.write_text(json.dumps(pids, indent=2) + "\n")
+        # In one step: whoever reads it while something is started again sees a whole.
+        text = json.dumps(pids, indent=2) + "\n"
+        private_files.write(self._data / "processes.json", text.encode())
 
     async def _start_all(self) -> bool:
         """Whether all started before a stop was asked for. Control comes first: it
-        makes the store that api reads."""
+        makes the store that api reads. Where that is there already, both load it at the
+        same time."""
         stopping = asyncio.create_task(self._stop.wait())
-        first, rest = self._children[:1], self._children[1:]
+        both = 2 if self._has_log else 1
+        first, rest = self._children[:both], self._children[both:]
         try:
             for group in (first, rest):
                 starting = asyncio.create_task(_start_together(group))

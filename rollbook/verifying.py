@@ -53,7 +53,7 @@ _head: Final = msgspec.json.Decoder(_Head).decode
 class _Step:
     """The step whose rows are being read; `digest` is None where its seal is gone."""
 
-    __slots__ = ("again", "at", "digest", "first", "hash", "last", "times")
+    __slots__ = ("again", "at", "digest", "first", "hash", "last", "rows", "times")
 
     def __init__(self, first: int, last: int, digest: bytes | None) -> None:
         self.first = first
@@ -64,6 +64,7 @@ class _Step:
         """The same behind what the seal before should have said (rule 3)."""
         self.at = ""
         self.times = 0
+        self.rows = 0
 
 
 class Examination:
@@ -101,6 +102,8 @@ class Examination:
         self._end = first - 1
         self._former, self._computed = former, b""
         self._suspect: tuple[int, int] | None = None
+        self._gap = False
+        """Events and their seal are missing right before this place."""
         self._at = ""
         self._steps = 0
         self._afterwards: list[str] = []
@@ -210,6 +213,7 @@ class Examination:
             else:
                 stop = bisect.bisect_right(rows, step.last, lo=start, key=_POSITION)
             part = rows[start:stop]
+            step.rows += len(part)
             step.hash.add(part)
             if step.again is not None:
                 step.again.add(part)
@@ -252,13 +256,15 @@ class Examination:
         found = step.hash.digest()
         again = step.again.digest() if step.again is not None else b""
         self._computed = b""
+        unjudged, self._gap = self._gap, False
         if step.digest is None:
-            text = f"{_places(step.first, step.last)} without a seal: it was removed"
-            self.sealed.find(step.first, step.last, text)
             self._settle_suspect(altered=True)
+            self._unsealed_step(step)
             self._former = found
             return
-        if found == step.digest:
+        if unjudged:  # what its seal must continue is not known
+            pass
+        elif found == step.digest:
             self._settle_suspect(altered=True)
         elif again == step.digest:
             self._settle_suspect(altered=False)
@@ -269,6 +275,16 @@ class Examination:
         self._former = step.digest
         if self._suspect is None and step.times > 1:
             self._afterwards.append(f"{step.first}–{step.last}")
+
+    def _unsealed_step(self, step: _Step) -> None:
+        """Where its events are missing too, the next step cannot be judged."""
+        places = _places(step.first, step.last)
+        self._gap = step.rows <= step.last - step.first
+        text = f"{places} without a seal: it was removed"
+        if self._gap:
+            text = f"{places} missing, and so is the seal behind which the next step"
+            text += " could be judged"
+        self.sealed.find(step.first, step.last, text)
 
     def _settle_suspect(self, *, altered: bool) -> None:
         """Rule 3, for the step before, whose seal did not fit."""

@@ -40,6 +40,21 @@ def unknown(at: Scene, stream: str) -> Rejected:
     return Rejected("NotFound", f"{found.message}, now or before; is it {meant}?")
 
 
+def unrecorded(stream: str) -> Rejected:
+    """The refusal of a question about what every cluster or namespace simply has."""
+    kind, _, rest = stream.partition("/")
+    text = f"nothing is recorded about {kind}/{rest.rpartition('/')[2]}"
+    return Rejected("NotFound", f"{text}: it has been there from the start, unchanged")
+
+
+def too_early(stream: str, position: int, first: int) -> Rejected:
+    """The refusal of a question about an object that came later."""
+    kind, _, rest = stream.partition("/")
+    found = not_found(_RESOURCES.get(kind, kind), rest.rpartition("/")[2])
+    text = f"{found.message} at position {position}: it came at position {first}"
+    return Rejected("NotFound", text)
+
+
 def near(at: Scene, stream: str) -> list[str]:
     """The keys that are most like `stream`, the best first: of the same kind and, for
     the very same name, of other kinds and namespaces."""

@@ -231,6 +231,10 @@ def pod_reason(at: Scene, held: Pod) -> str:
             return phrases.listed(troubles, NAMES_MAX)
         if held.phase == "Running":
             return "runs and is not ready"
+        warnings = [note for note in seen.notes if note.warning]
+        if warnings:
+            said = f"{warnings[-1].reason}{phrases.behind(warnings[-1].message)}"
+            return f"is being started by its node, which says {said}"
         return "is being started by its node"
     owner = at.cluster.desired.replicasets.get(held.owner)
     if owner is not None and held.ready_seconds < owner.min_ready_seconds:

@@ -1,6 +1,6 @@
 """The words for what an autoscaler decides and how it is (see words.py)."""
 
-from domain import autoscaler, times
+from domain import autoscaler, quantities, times
 from domain.autoscaler import Condition, Figure
 from domain.events import Event, Recorded
 from gateway.explaining import phrases
@@ -30,7 +30,7 @@ def because(event: autoscaler.AutoscalerRescaled) -> str:
 
 def figure(held: Figure) -> str:
     """`cpu was 143 % of 80 % on 4 pods at 12:03:11`."""
-    value, target = _spaced(held.value), _spaced(held.target)
+    value, target = _plainly(held.name, held.value), _plainly(held.name, held.target)
     said = f"{held.name} was {value} of {target}"
     if held.type in ("Resource", "ContainerResource", "Pods"):
         said += f" on {phrases.counted(held.pods, 'pod')}"
@@ -57,5 +57,23 @@ def changed(
     return f"{name}: {phrases.listed(told)}" if told else f"{name} is as it was"
 
 
-def _spaced(text: str) -> str:
-    return f"{text[:-1]} %" if text.endswith("%") else text
+def _plainly(name: str, text: str) -> str:
+    """As people say it: `143 %`, `18.5` for `18500m` of a metric that is not the CPU's,
+    and memory in the largest binary unit that leaves three digits before the point."""
+    if text.endswith("%"):
+        return f"{text[:-1]} %"
+    try:
+        exact = quantities.parse(text)
+    except ValueError:
+        return text
+    if name == "memory":
+        return _binary(float(exact))
+    return text if name == "cpu" or exact == int(exact) else f"{float(exact):g}"
+
+
+def _binary(size: float) -> str:
+    for unit in ("", "Ki", "Mi"):
+        if size < 1024:
+            return f"{size:.3g}{unit}"
+        size /= 1024
+    return f"{size:.4g}Gi"

@@ -117,6 +117,12 @@ def _taint(taint: podspec.Taint) -> str:
     return f"{taint.key}{value}:{taint.effect}"
 
 
+def _taints(held: tuple[podspec.Taint, ...]) -> str:
+    if not held:
+        return "it has no taints of its own any more"
+    return f"its taints are {phrases.listed([*map(_taint, held)])}"
+
+
 def _difference(
     known: node.NodeRegistered | node.NodeChanged, event: node.NodeChanged
 ) -> str:
@@ -124,7 +130,8 @@ def _difference(
         "its capacity": known.info.capacity != event.info.capacity,
         "its room": known.info.allocatable != event.info.allocatable,
         "its labels": known.info.labels != event.info.labels,
-        "its taints": known.info.taints != event.info.taints,
+        _taints(event.info.taints): known.info.taints != event.info.taints,
+        "its images": known.info.images != event.info.images,
         "its address": known.info.address != event.info.address,
         "its version": known.info.kubelet_version != event.info.kubelet_version,
     }

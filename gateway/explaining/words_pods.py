@@ -152,14 +152,13 @@ def _news(
         if told:
             who = f"container {each.name}"
             yield f"{who} of {name}{told.removeprefix(who)}"
-    if before is None:
-        return
-    if seen.ready and not before.ready:
-        yield f"{name} became ready"
-    elif before.ready and not seen.ready:
-        yield f"{name} is not ready any more"
-    if seen.phase != before.phase and not (seen.ready and seen.phase == "Running"):
-        yield f"{name} is {seen.phase}"
+    if before is not None:
+        if seen.ready and not before.ready:
+            yield f"{name} became ready"
+        elif before.ready and not seen.ready:
+            yield f"{name} is not ready any more"
+        if seen.phase != before.phase and not (seen.ready and seen.phase == "Running"):
+            yield f"{name} is {seen.phase}"
     for note in seen.notes:
         if note.warning:
             yield f"{note.reason}{phrases.behind(note.message)}"

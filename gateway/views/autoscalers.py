@@ -128,11 +128,6 @@ def lines(at: Scene, held: PlainObject) -> Lines:
             yield f"  {each.type}\t{each.status}\t{each.reason}\t{each.message}"
 
 
-def sentence_of_targets(at: Scene, held: PlainObject) -> str:
-    """`cpu: 42%/80%`, or empty where nothing is measured."""
-    return targets(at, held) if measured(at, held) else ""
-
-
 # --- parts ------------------------------------------------------------------------
 
 

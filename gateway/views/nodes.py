@@ -98,6 +98,7 @@ def addresses(held: Node) -> list[tuple[str, str]]:
 def _status(held: Node) -> JSON:
     info = held.info
     since = times.rfc3339_seconds(held.changed_at)
+    images: JSON = {"images": msgspec.to_builtins(info.images)} if info.images else {}
     return {
         "capacity": info.capacity,
         "allocatable": info.allocatable,
@@ -127,4 +128,5 @@ def _status(held: Node) -> JSON:
             "operatingSystem": info.operating_system,
             "architecture": info.architecture,
         },
+        **images,
     }

@@ -207,7 +207,6 @@ def _container(held: ContainerStatus, image: str) -> JSON:
             signal=held.last.signal,
             started_at=held.last.started_at,
             finished_at=held.last.finished_at,
-            container_id=held.container_id,
         )
     return {
         "name": held.name,
@@ -251,8 +250,9 @@ def _terminated(
     signal: int,
     started_at: float,
     finished_at: float,
-    container_id: str,
+    container_id: str = "",
 ) -> JSON:
+    """How a container ended; which one it was is not known of one before the last."""
     found: JSON = {"exitCode": exit_code}
     if signal:
         found["signal"] = signal
@@ -262,7 +262,8 @@ def _terminated(
         found["message"] = message
     found["startedAt"] = _moment(started_at)
     found["finishedAt"] = _moment(finished_at)
-    found["containerID"] = container_id
+    if container_id:
+        found["containerID"] = container_id
     return found
 
 

@@ -1,11 +1,17 @@
 """`apply -f`: make objects what files say."""
 
+from collections.abc import Awaitable, Callable
+from typing import Final
+
 import click
 
 from domain import errors
+from domain.protocol import Answer
 from rollbook.client import Cluster, Object
 from rollbook.commands import common, flags, options
 from rollbook.failures import Failure
+
+NO_FILES: Final = "error: must specify one of -f and -k"
 
 
 @click.command(cls=flags.Command)
@@ -25,12 +31,46 @@ def apply(files: tuple[str, ...], recursive: bool, change: common.Change) -> Non
       cat web.yaml | rollbook apply -f -
     """
     if not files:
-        raise Failure("error: must specify one of -f and -k")
+        raise Failure(NO_FILES)
     manifests = common.load(files, recursive=recursive)
 
     async def work(cluster: Cluster) -> None:
         async def one(pair: tuple[str, Object]) -> None:
             await _apply(cluster, pair[0], pair[1], change)
+
+        await common.each(manifests, one)
+
+    common.run(work)
+
+
+def send_files(
+    files: tuple[str, ...],
+    recursive: bool,
+    change: common.Change,
+    send: Callable[[Cluster, Object], Awaitable[Answer]],
+    *,
+    doing: str,
+    done: str,
+) -> None:
+    """Send each object of the files, past failures, and say `done` of it.
+
+    A refusal is told with its file and what was being done: `creating`.
+    """
+    if not files:
+        raise Failure(NO_FILES)
+    manifests = common.load(files, recursive=recursive)
+
+    async def work(cluster: Cluster) -> None:
+        async def one(pair: tuple[str, Object]) -> None:
+            source, manifest = pair
+            reference = cluster.of_manifest(manifest)
+            answer = None
+            try:
+                if change.dry_run != "client":
+                    answer = await send(cluster, manifest)
+            except errors.Rejected as error:
+                raise located(error, f'error when {doing} "{source}": ') from error
+            await common.done(cluster, change, reference, done, answer)
 
         await common.each(manifests, one)
 

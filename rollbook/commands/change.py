@@ -95,8 +95,15 @@ async def _synced(
 
 
 @click.group("set", cls=flags.Group)
+@options.namespaced
 def set_() -> None:
-    """Change images or resources of a Deployment."""
+    """Change images or resources of a Deployment.
+
+    \b
+    Examples:
+      rollbook set image deployment/nginx nginx=nginx:1.9.1
+      rollbook set resources deployment/nginx --limits=cpu=200m,memory=512Mi
+    """
 
 
 @set_.command()

@@ -27,6 +27,8 @@ SOME_NAME: Final = (
     "<resource>/<name>"
 )
 _SUFFIXES: Final = {"none": "", "client": " (dry run)", "server": " (server dry run)"}
+_PATIENCE_SECONDS: Final = 1.5
+"""How long a person waits for a broker in silence."""
 RECORD_WARNING: Final = (
     "Flag --record has been deprecated, --record will be removed in the future"
 )
@@ -51,15 +53,26 @@ def run(work: Callable[[Cluster], Awaitable[T]]) -> T:
     seconds = settings.seconds(os.environ, settings.TIMEOUT, settings.COMMAND_SECONDS)
 
     async def connected() -> T:
-        async with client.connect(
-            options.context_file(ctx),
-            namespace=options.namespace(ctx),
-            seconds=seconds,
-            source=options.command_line(ctx),
-        ) as cluster:
-            return await work(cluster)
+        waiting = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, _say_waiting)
+        try:
+            async with client.connect(
+                options.context_file(ctx),
+                namespace=options.namespace(ctx),
+                seconds=seconds,
+                source=options.command_line(ctx),
+            ) as cluster:
+                waiting.cancel()
+                return await work(cluster)
+        finally:
+            waiting.cancel()
 
     return asyncio.run(connected())
+
+
+def _say_waiting() -> None:
+    """Tell a person, and no script, that nobody has answered yet."""
+    if printing.is_person_told():
+        printing.talk("The cluster does not answer yet; Ctrl-C gives up.")
 
 
 def changing(function: Callable[..., None]) -> Callable[..., None]:
@@ -80,6 +93,7 @@ def changing(function: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option(
             "-o", "--output", default="", metavar="FORMAT",
+            shell_complete=complete_formats("name", "json", "yaml"),
             help="name, json or yaml instead of the sentence.",
         ),
         click.option(
@@ -306,3 +320,21 @@ def complete_objects(
     given = cast("tuple[str, ...] | str | None", ctx.params.get(param.name or "")) or ()
     words = (given,) if isinstance(given, str) else given
     return completion.objects(ctx, words, incomplete)
+
+
+def complete_names(
+    ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[str]:
+    """Shell completion of the NAME behind an argument `kind`."""
+    from rollbook import completion
+
+    return completion.objects(ctx, (str(ctx.params.get("kind", "")),), incomplete)
+
+
+def complete_formats(
+    *names: str,
+) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Shell completion of an `-o` that takes these."""
+    return lambda _ctx, _param, incomplete: [
+        name for name in names if name.startswith(incomplete)
+    ]

@@ -2,15 +2,17 @@
 
 import random
 import re
+from collections.abc import Awaitable
 from typing import Final
 
 import click
 
 from domain import errors
 from domain.names import suffix
+from domain.protocol import Answer
 from rollbook.client import Cluster, Object
 from rollbook.commands import common, create_plain, flags, options
-from rollbook.commands.apply import located
+from rollbook.commands.apply import send_files
 from rollbook.failures import Failure
 from rollbook.references import DEPLOYMENT, at
 
@@ -36,25 +38,11 @@ def create(
     """
     if ctx.invoked_subcommand is not None:
         return
-    if not files:
-        raise Failure("error: must specify one of -f and -k")
-    manifests = common.load(files, recursive=recursive)
 
-    async def work(cluster: Cluster) -> None:
-        async def one(pair: tuple[str, Object]) -> None:
-            source, manifest = pair
-            reference = cluster.of_manifest(manifest)
-            answer = None
-            try:
-                if change.dry_run != "client":
-                    answer = await cluster.create(manifest, **change.said)
-            except errors.Rejected as error:
-                raise located(error, f'error when creating "{source}": ') from error
-            await common.done(cluster, change, reference, "created", answer)
+    def send(cluster: Cluster, manifest: Object) -> Awaitable[Answer]:
+        return cluster.create(manifest, **change.said)
 
-        await common.each(manifests, one)
-
-    common.run(work)
+    send_files(files, recursive, change, send, doing="creating", done="created")
 
 
 @create.command()

@@ -23,11 +23,13 @@ from rollbook.options import (
 )
 
 _PATH: Final = click.Path(path_type=Path)
+_FOLDER: Final = click.Path(path_type=Path, file_okay=False)
 _SECONDS: Final = click.FloatRange(0, min_open=True)
 _PORT: Final = click.IntRange(1, 65535)
 
 _DATA: Final = click.option(
-    "--data", type=_PATH, envvar=settings.DATA, default=".rollbook", show_default=True,
+    "--data", type=_FOLDER, envvar=settings.DATA, default=".rollbook",
+    show_default=True,
     help="The folder that everything of the cluster lies in.",
 )  # fmt: skip
 _STORE: Final = click.option(
@@ -352,7 +354,7 @@ def api(
 @_RUNTIME
 @click.option(
     "--data",
-    type=_PATH,
+    type=_FOLDER,
     envvar=settings.DATA,
     default=None,
     metavar="DIR",

@@ -10,10 +10,15 @@ kubectl's flags that need no value take one behind `=` only, never as the next w
    the next word alone.
 
 Both are brought about by spelling such words in click's way before click parses them.
+
+A group lists its commands with whole sentences, and answers a word that is none
+of them with those that are like it.
 Light: it is imported for `rollbook --help`.
 """
 
+import inspect
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeGuard
 
@@ -51,6 +56,39 @@ class Group(click.Group):
         """See `Command`."""
         return super().parse_args(ctx, list(_spelled(self, ctx, args)))
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command of the first word. Raises `UsageError` with what is like it."""
+        word = args[0]
+        unknown = self.get_command(ctx, word) is None and not word.startswith("-")
+        if unknown and not ctx.resilient_parsing:
+            text = f"No such command '{word}'.{self.hint(ctx, word)}"
+            raise click.UsageError(text, ctx)
+        return super().resolve_command(ctx, args)
+
+    def hint(self, ctx: click.Context, word: str) -> str:
+        """What to type instead of `word`, as one more sentence; nothing if unknown."""
+        alike = get_close_matches(word, self.list_commands(ctx), n=2)
+        return f" Did you mean {' or '.join(map(repr, alike))}?" if alike else ""
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Each command once, with all of its first paragraph; other names beside it."""
+        names: dict[int, list[str]] = {}
+        said: dict[int, str] = {}
+        for name in self.list_commands(ctx):
+            if (command := self.get_command(ctx, name)) is not None:
+                names.setdefault(id(command), []).append(name)
+                said[id(command)] = _first_paragraph(command.help or "")
+        rows = [
+            (", ".join(sorted(names[key], key=len, reverse=True)), said[key])
+            for key in names
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(rows))
+
 
 def is_switch(param: click.Parameter) -> TypeGuard[click.Option]:
     """Whether it is an option that is on or off; `--help` is not one."""
@@ -63,6 +101,11 @@ def opposite(switch: click.Parameter) -> str:
         return switch.secondary_opts[0]
     name = max(switch.opts, key=len).removeprefix("--")
     return f"--{name.removeprefix('no-') if name.startswith('no-') else f'no-{name}'}"
+
+
+def _first_paragraph(text: str) -> str:
+    paragraph, _, _ = inspect.cleandoc(text).partition("\n\n")
+    return " ".join(paragraph.split())
 
 
 def _with_opposites(

@@ -8,13 +8,13 @@ import click
 import msgspec
 
 from domain import errors, queries
-from rollbook import conditions, jsonpath, printing
+from rollbook import conditions, custom_columns, jsonpath, printing
 from rollbook.client import Cluster, Object
 from rollbook.commands import common, flags, options
 from rollbook.failures import Failure
 from rollbook.references import Kind, Reference, parse_selection
 
-_FORMATS: Final = "json,jsonpath,name,wide,yaml"
+_FORMATS: Final = "custom-columns,json,jsonpath,name,wide,yaml"
 _AGES: Final = frozenset({"AGE", "LAST SEEN", "FIRST SEEN"})
 _AGO: Final = re.compile(r" \([^)]* ago\)")
 
@@ -74,7 +74,11 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     "--output",
     default="table",
     metavar="FORMAT",
-    help="table, wide, json, yaml, name or jsonpath=TEMPLATE.",
+    shell_complete=common.complete_formats(
+        "table", "wide", "json", "yaml", "name", "jsonpath=", custom_columns.FORMAT
+    ),
+    help="table, wide, json, yaml, name, jsonpath=TEMPLATE or "
+    "custom-columns=HEADER:PATH,…",
 )
 @click.option(
     "-w", "--watch", is_flag=True, help="Then show what changes, until Ctrl-C."
@@ -105,7 +109,8 @@ def get(
     """List the objects of some types, or show some by name.
 
     Types: deployments (deploy), replicasets (rs), pods (po), nodes (no), events (ev),
-    and all.
+    horizontalpodautoscalers (hpa), configmaps (cm), secrets, serviceaccounts (sa),
+    leases, namespaces (ns), and all.
 
     \b
     Examples:
@@ -114,6 +119,7 @@ def get(
       rollbook get deployment/nginx pod/nginx-5d78c9869d-4xk2v
       rollbook get pods -A --field-selector spec.nodeName=worker-1 -w
       rollbook get deployment nginx -o jsonpath='{.status.availableReplicas}'
+      rollbook get pods -o custom-columns=NAME:.metadata.name,NODE:.spec.nodeName
       rollbook get pods --at 10m
     """
     if not words:
@@ -159,6 +165,8 @@ def _check_format(output: str) -> None:
     known = output in ("table", "wide", "json", "yaml", "name")
     if output.startswith("jsonpath="):
         jsonpath.render(output.removeprefix("jsonpath="), {})
+    elif output.startswith(custom_columns.FORMAT):
+        custom_columns.parse(output)
     elif not known:
         raise Failure(common.bad_format(output, _FORMATS))
 
@@ -310,7 +318,10 @@ async def _show_objects(cluster: Cluster, groups: Sequence[Group], view: View) -
             failed.append(error)
     one = len(groups) == 1 and len(groups[0].references) == 1
     if found or not one:
-        _print_object(found[0] if one else printing.as_list(found), view.output)
+        if view.output.startswith(custom_columns.FORMAT):
+            _print_columns(found, view, headers=view.headers)
+        else:
+            _print_object(found[0] if one else printing.as_list(found), view.output)
     await common.each([] if view.lenient else failed, _raise)
 
 
@@ -331,6 +342,12 @@ async def _objects(cluster: Cluster, group: Group, view: View) -> list[Object]:
     if view.sort_by:
         found.sort(key=lambda each: sort_key(each, view.sort_by))
     return found
+
+
+def _print_columns(found: Sequence[Object], view: View, *, headers: bool) -> None:
+    wanted = custom_columns.parse(view.output)
+    for line in custom_columns.lines(wanted, found, headers=headers):
+        printing.say(line)
 
 
 def _print_object(document: object, output: str) -> None:
@@ -417,7 +434,10 @@ async def _print_changes(
         key = (group.kind, _place(each))
         if known.get(key) != each:
             known[key] = each
-            _print_object(each, view.output)
+            if view.output.startswith(custom_columns.FORMAT):
+                _print_columns([each], view, headers=False)
+            else:
+                _print_object(each, view.output)
 
 
 async def _objects_leniently(

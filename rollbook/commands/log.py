@@ -173,7 +173,7 @@ def _form(output: str) -> Callable[[queries.LogRow], str]:
 
 def line(row: queries.LogRow, words: str) -> str:
     """One event for people, in words."""
-    return f"{row.position:<7} {row.at}  {row.actor:<22} {row.type:<24} {words}"
+    return f"{row.position:<7} {row.at}  {row.actor:<22} {row.type:<27} {words}"
 
 
 def csv_line(row: queries.LogRow, words: str) -> str:

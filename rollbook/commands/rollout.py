@@ -22,8 +22,16 @@ _WORDS: Final = click.argument(
 
 
 @click.group(cls=flags.Group)
+@options.namespaced
 def rollout() -> None:
-    """Watch, pause, restart or undo the rollouts of Deployments."""
+    """Watch, pause, restart or undo the rollouts of Deployments.
+
+    \b
+    Examples:
+      rollbook rollout status deployment/nginx
+      rollbook rollout history deployment/nginx -o wide
+      rollbook rollout undo deployment/nginx
+    """
 
 
 @rollout.command()
@@ -32,8 +40,7 @@ def rollout() -> None:
     "-w",
     "--watch/--no-watch",
     default=True,
-    show_default=True,
-    help="Until it is done.",
+    help="Until it is done, or only how it is now; it watches if nothing is said.",
 )
 @click.option(
     "--timeout",
@@ -181,6 +188,8 @@ def history(
                     reference, present=not every, templates=documents, at=at
                 )
                 _print_all(reference, rows, output)
+                if not documents and not every:
+                    _hint_at_older(rows)
 
         choice = common.Choice(words=words)
         found = await common.targets(cluster, choice, missing=_MISSING)
@@ -207,6 +216,12 @@ def _print_all(
     for line in revisions.lines(rows, wide=output == "wide"):
         printing.say(line)
     printing.say("")
+
+
+def _hint_at_older(rows: Sequence[queries.RevisionRow]) -> None:
+    """Tell a person, and no script, that there are more than kubectl would list."""
+    if rows and len(rows) < rows[-1].revision and printing.is_person_told():
+        printing.talk("Revisions whose ReplicaSet is gone are listed by --all.")
 
 
 def _print_one(

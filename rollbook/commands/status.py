@@ -1,15 +1,15 @@
-"""`status`, `context` and `version`: about the system itself."""
+"""`status`, `context`, `version`, `api-resources`: about the system itself."""
 
 import os
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import click
 
 from adapters import context as contexts
 from domain import errors, queries
-from rollbook import conditions, durations, health, printing, settings
+from rollbook import conditions, durations, health, printing, references, settings
 from rollbook.client import Cluster, Object
 from rollbook.commands import common, flags, options
 from rollbook.failures import Failure
@@ -17,6 +17,7 @@ from rollbook.references import NODE
 
 _CONTROL_SILENCE_SECONDS = 30.0
 _HEADERS = ("PROCESS", "STATUS", "POSITION", "LAG", "DETAIL")
+_RESOURCE_HEADERS: Final = ("NAME", "SHORTNAMES", "APIVERSION", "NAMESPACED", "KIND")
 
 
 class Line(NamedTuple):
@@ -157,6 +158,35 @@ def version() -> None:
     Examples:
       rollbook version
     """
+    printing.say(version_text())
+
+
+def version_text() -> str:
+    """The name and the version of what is installed."""
     from importlib import metadata
 
-    printing.say(f"rollbook {metadata.version('rollbook')}")
+    return f"rollbook {metadata.version('rollbook')}"
+
+
+@click.command("api-resources", cls=flags.Command)
+@click.option("--no-headers", is_flag=True, help="Rows only.")
+def api_resources(no_headers: bool) -> None:
+    """List the types of objects, with what each of them may be called.
+
+    \b
+    Examples:
+      rollbook api-resources
+    """
+    rows = [
+        (
+            kind.plural,
+            kind.short,
+            kind.api_version,
+            str(kind.namespaced).lower(),
+            kind.title,
+        )
+        for kind in sorted(references.KINDS, key=lambda kind: kind.plural)
+    ]
+    headers = None if no_headers else _RESOURCE_HEADERS
+    for line in printing.table(headers, rows):
+        printing.say(line)

@@ -21,7 +21,9 @@ Order = Literal["", "cpu", "memory"]
 
 @click.command(cls=flags.Command)
 @click.argument("kind", metavar="pods | nodes", shell_complete=common.complete_objects)
-@click.argument("name", required=False, default="")
+@click.argument(
+    "name", required=False, default="", shell_complete=common.complete_names
+)
 @click.option("-l", "--selector", default="", help="Those with such labels.")
 @click.option(
     "-A", "--all-namespaces", "everywhere", is_flag=True, help="Of every namespace."

@@ -21,7 +21,6 @@ from domain import errors, queries, seals
 from projections import digests
 from rollbook import (
     archiving,
-    client,
     examining,
     printing,
     proofs,
@@ -30,10 +29,10 @@ from rollbook import (
     verdicts,
     verifying,
 )
-from rollbook.commands import common, flags, options
+from rollbook.commands import flags, options
 from rollbook.failures import Failure
 from rollbook.folding import Folding
-from rollbook.verdicts import Check, Report
+from rollbook.verdicts import Report
 from rollbook.verifying import Examination, Signed
 
 LIVE_SECONDS: Final = 10.0
@@ -132,6 +131,8 @@ def verify(
       rollbook verify --archive /backup/rollbook
     """
     if output not in ("table", "json"):
+        from rollbook.commands import common
+
         raise Failure(common.bad_format(output, "json"))
     if check_proof is not None:
         _check_proof(check_proof, _key(key or _place(ctx, "", None, None).key))
@@ -218,14 +219,11 @@ def _signed(place: Place) -> list[tuple[Signed, str]]:
 def _examined(ctx: click.Context, place: Place, first: int, quick: bool) -> Report:
     signed = [each for each, _ in _signed(place)]
     try:
-        log = eventstore.open_log(place.store, read_only=True, check=True)
+        log = eventstore.open_log(place.store, read_only=True)
     except errors.Permanent as error:
-        reading = Check("store")
-        reading.find(1, 0, f"it cannot be opened: {error}")
-        return Examination(iter(())).report([reading])
+        return examining.failed(f"it cannot be opened: {error}")
     gc.disable()  # a pass makes no cycles, and the folded state is large
     try:
-        signed = archiving.spoken_of(log, signed)
         report = _read(ctx, place.store, log, signed, first, quick)
         return archiving.with_archive(report, log)
     finally:
@@ -238,18 +236,23 @@ def _read(
     quick: bool,
 ) -> Report:  # fmt: skip
     try:
+        signed = archiving.spoken_of(log, signed)
         end = examining.end_of(log)
         after, former = examining.before(log, first)
     except errors.Permanent as error:
-        reading = Check("store")
-        reading.find(1, 0, f"it cannot be read: {error}")
-        return Examination(iter(())).report([reading])
+        refused = examining.refusal(store)
+        return refused or examining.failed(f"it cannot be read: {error}")
     folding = Folding() if after == 0 and not quick else None
     if folding is not None and end >= examining.TWO_HALVES:
         report = examining.beside_folding(store, signed, folding, end, progress())
+        if not report.events:
+            return report
         if verifying.is_dense(report):
             _compare(ctx, log, folding)
         return verifying.with_folding(report, folding)
+    refused = examining.refusal(store)
+    if refused is not None:
+        return refused
     examination = Examination(
         examining.seals_of(log, after, end),
         signed if after == 0 else (),
@@ -274,6 +277,9 @@ def _compare(ctx: click.Context, log: EventLog, folding: Folding) -> None:
 
     async def ask() -> queries.DigestAnswer:
         await _knock(contexts.load_context(file, os.environ).nats_url)
+        # Only now: what speaks with the broker takes longer than a knock.
+        from rollbook import client
+
         async with client.connect(file, seconds=LIVE_SECONDS) as cluster:
             cluster.position = folding.cluster.position
             return await cluster.ask(
@@ -333,6 +339,7 @@ def _proof(place: Place, position: int) -> str:
         if each.checkpoint is not None and each.checkpoint.size >= position
     ]
     if not fitting:
+        _check_reached(place.store, position)
         raise Failure(
             f"error: no checkpoint speaks of position {position} yet: one is signed "
             "every minute, and at the message `rollbook.checkpoint.request`"
@@ -358,6 +365,16 @@ def _proof(place: Place, position: int) -> str:
     except Damaged as error:
         raise Failure(f"error: {error}. `rollbook verify` says more") from error
     return text
+
+
+def _check_reached(store: str, position: int) -> None:
+    log = eventstore.open_log(store, read_only=True)
+    try:
+        last = log.last_position()
+    finally:
+        log.close()
+    if position > last:
+        raise Failure(f"error: there is no position {position}: the log ends at {last}")
 
 
 def _check_proof(path: Path, key: PublicKey) -> None:

@@ -154,7 +154,7 @@ def lines(found: what_if.Comparison) -> list[str]:
         row("events", [str(each.events) for each in columns]),
     ]
     headers = [
-        found.deployment.partition("/")[2].upper(),
+        found.deployment.partition("/")[2],
         "RECORDED",
         "SIMULATED AS IT WAS",
         "SIMULATED WITH THE CHANGE",

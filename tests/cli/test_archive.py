@@ -255,6 +255,7 @@ def test_verify_names_what_is_damaged(
 
     assert found.exit_code == 1
     assert text in found.output
+    assert "altered" not in found.output, "nobody is accused of what is missing"
     if not alone:
         assert "FAILED archive" in found.output
 

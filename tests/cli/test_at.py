@@ -49,6 +49,33 @@ def test_a_moment_is_a_position_a_time_or_an_age(
     assert moments.parse(text, NOW) == expected
 
 
+@pytest.mark.parametrize(
+    ("now", "text", "expected"),
+    [
+        ("2026-11-24T09:00:00+01:00", "03:12", "2026-11-24T03:12:00+01:00"),
+        ("2026-11-24T09:00:00+01:00", "23:30", "2026-11-23T23:30:00+01:00"),
+        ("2026-11-24T03:12:00+01:00", "03:12", "2026-11-24T03:12:00+01:00"),
+        ("2026-11-24T03:12:00+01:00", "03:12:00.5", "2026-11-23T03:12:00.5+01:00"),
+        ("2026-03-29T12:00:00+02:00", "01:30", "2026-03-29T01:30:00+01:00"),
+    ],
+)
+@pytest.mark.usefixtures("berlin")
+def test_a_time_of_day_is_the_last_one_that_has_been(
+    now: str, text: str, expected: str
+) -> None:
+    """Today's, or yesterday's where today's is still to come; by the local clock."""
+    found = moments.parse(text, datetime.fromisoformat(now).timestamp())
+
+    assert found == queries.Moment(time=datetime.fromisoformat(expected).timestamp())
+
+
+@pytest.mark.parametrize("text", ["24:00", "3:12", "03:60", "03:12Z"])
+def test_what_is_no_time_of_day_is_refused(text: str) -> None:
+    """With what may be written instead."""
+    with pytest.raises(Failure, match="06:18 in local time"):
+        moments.parse(text, NOW)
+
+
 @pytest.fixture
 def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A place whose clocks are changed twice a year."""
@@ -86,7 +113,7 @@ def test_a_local_time_that_is_twice_or_never_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "yesterday", "12:30", "2026-13-01", "2026-02-30 10:00", "5 m", "-5m",
+    ["", "yesterday", "12.30", "2026-13-01", "2026-02-30 10:00", "5 m", "-5m",
      "1234.5", "2026-11-23T25:00Z", "0001-01-01", "१२", "１２３４"],
 )  # fmt: skip
 def test_what_is_no_moment_is_refused_with_the_forms(text: str) -> None:
@@ -160,7 +187,7 @@ async def test_what_is_to_come_has_no_past(
     "words",
     [
         ("get", "pods", "--at", "yesterday"),
-        ("describe", "pod", "x", "--at", "12:30"),
+        ("describe", "pod", "x", "--at", "25:30"),
         ("diff", "5m", "later"),
     ],
 )

@@ -63,6 +63,7 @@ Act = Callable[[Cluster], Awaitable[Answer]]
 VERBS: tuple[tuple[Act, str, str], ...] = (
     (lambda c: c.scale("deploy/a", 2), "deployment", "scale"),
     (lambda c: c.set_image("deploy/a", {"x": "y:2"}), "deployment", "set-image"),
+    (lambda c: c.set_image("pod/a", {"x": "y:2"}), "pod", "set-image"),
     (lambda c: c.set_resources("deploy/a", limits={}), "deployment", "set-resources"),
     (lambda c: c.pause("deploy/a"), "deployment", "pause"),
     (lambda c: c.resume("deploy/a"), "deployment", "resume"),
@@ -175,8 +176,9 @@ async def test_a_lost_answer_is_looked_up(service: Service) -> None:
         answer = await cluster.pause("deployment/nginx")
 
     assert answer.position == 7
-    assert len(service.commands) == 1
-    assert [verb for verb, _ in service.questions] == ["command"]
+    # Of a slow broker it may ask, and send, more than once.
+    assert len(service.known) == 1
+    assert {verb for verb, _ in service.questions} == {"command"}
 
 
 @pytest.mark.usefixtures("impatient")
@@ -188,7 +190,7 @@ async def test_a_lost_command_is_sent_again_with_the_same_id(
     async with service.connect() as cluster:
         await cluster.pause("deployment/nginx", command_id="the-one-id")
 
-    assert [message.id for _, message in service.commands] == ["the-one-id"]
+    assert {message.id for _, message in service.commands} == {"the-one-id"}
     assert ("command", {"id": "the-one-id"}) in service.questions
 
 

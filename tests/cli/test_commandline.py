@@ -77,6 +77,17 @@ def test_wrong_usage_exits_with_2(words: list[str]) -> None:
     assert CliRunner().invoke(cli.main, words).exit_code == 2
 
 
+def test_a_data_folder_that_is_a_file_is_wrong_usage(tmp_path: Path) -> None:
+    """It is said before anything starts."""
+    file = tmp_path / "file"
+    file.touch()
+
+    ran = CliRunner().invoke(cli.main, ["up", "--data", str(file)])
+
+    assert ran.exit_code == 2
+    assert "is a file" in ran.stderr
+
+
 def test_no_cluster_is_a_sentence(tmp_path: Path) -> None:
     """What to do about it, status 1, no traceback."""
     missing = str(tmp_path / "context.toml")

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from domain import queries
-from rollbook import revisions
+from rollbook import printing, revisions
+from rollbook.commands import rollout
 from tests.cli.service import Ran, Service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -217,3 +218,21 @@ async def test_a_difference_is_coloured_for_people_only() -> None:
         "1", "1", "36", "31", "32",
     ]  # fmt: skip
     assert found[3] == " same"
+
+
+async def test_a_person_is_told_of_revisions_that_are_not_listed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """kubectl's listing leaves out those whose ReplicaSet is gone; scripts get it as
+    it is, and a person a line on standard error."""
+    all_there = [msgspec.structs.replace(ROWS[0], revision=each) for each in (1, 2, 3)]
+
+    rollout._hint_at_older(all_there[1:])
+    monkeypatch.setattr(printing, "is_person_told", lambda: True)
+    rollout._hint_at_older(all_there)
+    silent = capsys.readouterr()
+    rollout._hint_at_older(all_there[1:])
+    told = capsys.readouterr()
+
+    assert (silent.out, silent.err, told.out) == ("", "", "")
+    assert told.err == "Revisions whose ReplicaSet is gone are listed by --all.\n"

@@ -16,8 +16,9 @@ from click.testing import CliRunner, Result
 from adapters import checkpoints, eventstore
 from adapters.context import Context, write_context
 from domain import seals
+from rollbook import examining
 from rollbook.cli import main
-from tests.support import nats
+from tests.support import ports
 from tests.support.cluster import SimCluster, manifest
 from tests.support.system import running
 from workers import committing, notary, sealing
@@ -46,7 +47,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
         signer.make(sim.cluster.uid, sealer.tip)
     log.close()
     context = Context(
-        nats_url=f"nats://127.0.0.1:{nats.free_port()}",
+        nats_url=f"nats://127.0.0.1:{ports.free_port()}",
         user="admin",
         secret="x",
         data_folder=str(folder),
@@ -215,6 +216,27 @@ def test_a_damaged_store_has_a_clear_verdict(
     assert "the log is NOT good" in found.stdout
 
 
+def test_a_long_log_is_examined_by_two_processes(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One folds while the other looks at the file and the rows: the same verdicts."""
+    monkeypatch.setattr(examining, "TWO_HALVES", 1)
+    good = verify(data)
+    sql(data, f"{ROW} state = CAST(state || ' ' AS BLOB) {AT} 9")
+    altered = verify(data)
+    scribble(data)
+    damaged = verify(data)
+
+    assert good.exit_code == 0, good.output
+    assert lines(good) == {**dict.fromkeys(CHECKS, "ok"), "live state": "-"}
+    assert altered.exit_code == damaged.exit_code == 1
+    assert lines(altered)["seals"] == lines(altered)["checkpoints"] == "FAILED"
+    assert lines(altered)["events"] == lines(altered)["folding"] == "ok"
+    assert lines(damaged)["store"] == "FAILED"
+    assert "damaged" in damaged.stdout
+    assert "events" not in lines(damaged), "nothing is said of what was not examined"
+
+
 def test_a_rewriting_is_found_by_the_witness_alone(data: Path, tmp_path: Path) -> None:
     """All seals fit, the data folder's own checkpoints are gone; the witness's are
     not."""
@@ -306,7 +328,19 @@ def test_no_proof_without_a_checkpoint(stored: Path) -> None:
     found = verify(stored, "--proof", "99999")
 
     assert found.exit_code == 1
-    assert "no checkpoint speaks of position 99999 yet" in found.stderr
+    assert "there is no position 99999: the log ends at" in found.stderr
+
+
+def test_no_proof_of_what_was_not_signed_yet(data: Path) -> None:
+    """The log is longer than its last checkpoint; it is said when there is one."""
+    notes = list(checkpoints.split((data / checkpoints.NOTES_FILE).read_text()))
+    (data / checkpoints.NOTES_FILE).write_text(notes[0])
+    signed = checkpoints.parse_body(notes[0].partition("\n\n")[0] + "\n").size
+
+    found = verify(data, "--proof", str(signed + 1))
+
+    assert found.exit_code == 1
+    assert f"no checkpoint speaks of position {signed + 1} yet" in found.stderr
 
 
 @pytest.mark.e2e
@@ -316,7 +350,7 @@ def test_a_running_cluster_is_examined_and_compared(tmp_path: Path) -> None:
     witness = tmp_path / "witness"
     with running(tmp_path / "c", *options, "--witness", str(witness)) as system:
         system.cli("create", "deployment", "web", "--image=nginx:1.9.1")
-        system.cli("rollout", "status", "deployment/web", "--timeout=60s")
+        system.cli("rollout", "status", "deployment/web", "--timeout=180s")
         alive = system.cli("verify")
     after = CliRunner().invoke(
         main,

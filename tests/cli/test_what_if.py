@@ -218,7 +218,7 @@ def test_the_table_says_what_is_simulated() -> None:
     sim, fork = rollout(2)
     found = compare(recorded(sim), KEY, {"spec": {}}, fork=fork)
     said = command.lines(found)
-    assert said[0].split("  ")[0] == "DEFAULT/WEB"
+    assert said[0].split("  ")[0] == "default/web"
     assert said[0].endswith(
         "RECORDED   SIMULATED AS IT WAS   SIMULATED WITH THE CHANGE"
     )

@@ -83,6 +83,11 @@ DONE = (
     Said("get deploy nginx --show-labels",
          "NAME    DESIRED   AGE   LABELS\nnginx   1         9s    app=nginx"),
     Said("get deploy nginx -o jsonpath={.spec.replicas}/{.status.replicas}", "3/3"),
+    Said("get pods -o custom-columns=N:.metadata.name,ON:.spec.nodeName",
+         "N       ON\nweb-1   worker-1"),
+    Said("-n default get pods -o name", "pod/web-1"),
+    Said("rollout -n default pause deployment/nginx", "deployment.apps/nginx paused",
+         "pause", "{}"),
 )  # fmt: skip
 
 
@@ -117,11 +122,13 @@ FAILED = (
            'Error from server (NotFound): deployments.apps "nothere" not found'),
     Failed("rollout status deployment/nothere", None,
            'Error from server (NotFound): deployments.apps "nothere" not found'),
+    Failed("get pod nothere -o custom-columns=N:.metadata.name", None,
+           'Error from server (NotFound): pods "nothere" not found'),
     Failed("get foo", None, 'error: the server doesn\'t have a resource type "foo"'),
     Failed("get pods -o nonsense", None,
            "error: unable to match a printer suitable for the output format "
            '"nonsense", '
-           "allowed formats are: json,jsonpath,name,wide,yaml"),
+           "allowed formats are: custom-columns,json,jsonpath,name,wide,yaml"),
     Failed("set image deployment/nginx nosuch=nginx:1.10",
            refused("BadRequest", 'unable to find container named "nosuch"'),
            'error: unable to find container named "nosuch"'),
