@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.system import eventually
+
 ROLLBOOK = Path(sys.executable).with_name("rollbook")
 GUARD_SECONDS = 240
 
@@ -94,8 +96,16 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
         process.kill()
         process.wait()
     assert process.returncode == 130
-    assert [each for each in children if each.is_running()] == []
+    # What it started dies with it, by the kernel's word to each process.
+    eventually(lambda: not any(map(_runs, children)), "no process is left")
     assert list(data.iterdir()) == []
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _children(pid: int) -> list[psutil.Process]:

@@ -379,7 +379,7 @@ STORY: Final = (
     Step(
         words="get hpa",
         says="NAME REFERENCE TARGETS MINPODS MAXPODS REPLICAS AGE\nnginx-deployment "
-        "Deployment/nginx-deployment cpu: <unknown>/80% 2 10 0 AGE",
+        "Deployment/nginx-deployment cpu: MEASURED/80% 2 10 SEEN AGE",
     ),
     Step(
         words="describe deployment nginx-deployment",

@@ -67,7 +67,7 @@ async def _send(
     answers = await client.subscribe(inbox)
     headers = {"Nats-Msg-Id": command_id, "Rollbook-Reply": inbox}
     await client.publish(subject, data, headers=headers)
-    answer = await answers.next_msg(30)
+    answer = await answers.next_msg(90)
     await answers.unsubscribe()
     found = json.loads(answer.data)
     assert isinstance(found, dict)
@@ -209,7 +209,7 @@ async def _until_counted(cluster: "rollbook.Cluster", before: dict[str, int]) ->
         "reports_of_another_incarnation": 1,
         "reports_unreadable": 3,
     }
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while True:
             now = (await cluster.status()).counters
             grown = {key: now.get(key, 0) - before.get(key, 0) for key in wanted}
@@ -219,7 +219,7 @@ async def _until_counted(cluster: "rollbook.Cluster", before: dict[str, int]) ->
 
 
 async def _until_ready(cluster: "rollbook.Cluster", name: str) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         while True:
             found = await cluster.get(f"deployment/{name}")
             if _at(found, "status", "readyReplicas"):
@@ -290,7 +290,7 @@ async def test_a_question_that_cannot_be_read_is_answered(
 ) -> None:
     """The readers' side answers with what is wrong, and goes on."""
     async with _as(system, "admin") as client:
-        answer = await client.request("rollbook.query.get", data, timeout=10)
+        answer = await client.request("rollbook.query.get", data, timeout=60)
 
     error = json.loads(answer.data)["error"]
     assert error["reason"] == "BadRequest"

@@ -24,7 +24,7 @@ def test_what_the_compose_file_starts_rolls_out_a_deployment(
     Kubernetes API, and TERM ends it all."""
     with composed(tmp_path / "c", store) as system:
         system.cli("create", "deployment", "web", "--image=nginx:1.9.1", "--replicas=4")
-        system.cli("rollout", "status", "deployment/web", "--timeout=60s")
+        system.cli("rollout", "status", "deployment/web", "--timeout=180s")
         pods = json.loads(system.cli("get", "pods", "-o", "json"))["items"]
         kube = Api(system.folder / "volumes" / "admin" / "kubeconfig")
         seen = kube.ask("GET", "/apis/apps/v1/namespaces/default/deployments/web")

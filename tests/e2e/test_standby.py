@@ -50,7 +50,7 @@ async def test_a_second_control_takes_over_from_one_that_is_killed(
             after = await cluster.scale("deployment/web", 1)
         assert before.position < scaled.position < after.position
         assert system.said("second").count(STANDING_BY) == 1
-        system.cli("rollout", "status", "deployment/web", "--timeout=60s")
+        system.cli("rollout", "status", "deployment/web", "--timeout=180s")
 
 
 @pytest.mark.e2e

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from adapters import nats_server
 from tests import test_compose
-from tests.support.nats import free_port
+from tests.support.ports import free_port
 from tests.support.system import SCRIPT, eventually
 
 SERVICES: Final[dict[str, dict[str, Any]]] = test_compose.SERVICES
@@ -77,7 +77,7 @@ class Composed:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
             check=False,
         )
 

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 from adapters import nats_server, nats_wire
+from tests.support.ports import free_port
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 """A guard against hanging, never something that a test measures."""
 
 
@@ -86,8 +87,3 @@ async def until_connected(*clients: nats_wire.Client) -> None:
             # The client offers nothing to wait for.
             while not client.is_connected or not client.stats["reconnects"]:  # noqa: ASYNC110  # it offers nothing to wait for
                 await asyncio.sleep(0.01)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 on which nobody listens at the moment."""
-    return nats_server.free_port()

@@ -15,7 +15,6 @@ import os
 import pathlib
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -25,6 +24,8 @@ import psycopg
 import psycopg.conninfo
 import psycopg.sql
 import pytest
+
+from tests.support import ports
 
 SERVER_VARIABLE = "ROLLBOOK_TEST_POSTGRES"
 UNPRIVILEGED_USERS = ("postgres", "nobody")
@@ -124,7 +125,7 @@ def _own_server(binaries: pathlib.Path) -> Iterator[str]:
         create: Command = [binaries / "initdb", "--pgdata", data, "--no-sync"]
         create += ["--auth=trust", "--username=postgres"]
         _run([*create, "--encoding=UTF8", "--locale=C"], user, folder)
-        port = _free_port()
+        port = ports.free_port()
         options = [f"-c {setting}" for setting in SETTINGS]
         options += [f"-p {port}", f"-k {folder}", "-h 127.0.0.1"]
         control: Command = [binaries / "pg_ctl", "--pgdata", data, "--wait"]
@@ -168,13 +169,6 @@ def _run(command: Command, user: str | None, cwd: pathlib.Path) -> None:
         output.seek(0)
         text = output.read().decode(errors="replace")
     assert done.returncode == 0, f"{command[0]} ended with {done.returncode}: {text}"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def _administer(server_url: str, statement: str, name: str) -> None:

@@ -185,6 +185,11 @@ class SimNode:
             said = protocol.Usage(window=window, pods=used)
             self._carry_out(self.agent.on_usage(now, said))
 
+    def describe(self, now: float, info: protocol.NodeInfo) -> None:
+        """The node is this now."""
+        self.info = info
+        self._carry_out(self.agent.on_node_changed(now, info))
+
     def say(self, now: float, uid: str, said: str) -> None:
         """The pod changes by itself: `failed` for good, or `unready` for a while."""
         pod = self.pods.get(uid)

@@ -1,6 +1,7 @@
 """The stores that every end-to-end test runs over: SQLite and a real PostgreSQL."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Final
 
@@ -15,6 +16,13 @@ both = pytest.mark.parametrize(
     "store_kind",
     [SQLITE, pytest.param(POSTGRESQL, marks=pytest.mark.postgres)],
 )
+
+
+def has_postgresql() -> bool:
+    """Whether a test that can do without it is to try it; in CI it must be there."""
+    return os.environ.get("CI", "").lower() == "true" or (
+        postgres.find_binaries() is not None
+    )
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from domain.events import Recorded
 
 SCRIPT: Final = Path(sys.executable).with_name("rollbook")
 START_SECONDS: Final = 90.0
-PATIENCE_SECONDS: Final = 90.0
+PATIENCE_SECONDS: Final = 120.0
 
 
 class System:
@@ -60,7 +60,7 @@ class System:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:
-            process.wait(60)
+            process.wait(90)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -84,8 +84,8 @@ class System:
         return int(pids[name])
 
     def kill(self, name: str) -> None:
-        """Kill −9 of one part that this system started."""
-        with contextlib.suppress(ProcessLookupError):
+        """Kill −9 of one part that this system started, if it runs at the moment."""
+        with contextlib.suppress(ProcessLookupError, KeyError):
             os.kill(self.pid(name), signal.SIGKILL)
 
     @property
@@ -100,7 +100,7 @@ class System:
             env={**os.environ, "ROLLBOOK_CONTEXT": str(self.context)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
             check=False,
         )
         if ok:
@@ -145,7 +145,7 @@ def eventually(holds: Callable[[], object], what: str) -> None:
             if holds():
                 return
             last = None
-        except (AssertionError, KeyError, IndexError, ValueError) as error:
+        except (AssertionError, LookupError, ValueError, OSError) as error:
             last = error
         time.sleep(0.1)
     raise AssertionError(f"did not come true: {what}") from last
