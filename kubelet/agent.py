@@ -27,6 +27,16 @@ import msgspec
 
 from domain import podspec, protocol
 from kubelet import reporting
+from kubelet.agent_effects import (
+    Effect,
+    KillPod,
+    SendReport,
+    SendSync,
+    StartPod,
+    StopPod,
+    UpdatePod,
+    WakeAt,
+)
 
 HEARTBEAT: Final = 10.0
 REPORT_INTERVAL: Final = 0.1
@@ -46,55 +56,6 @@ USAGE_PODS_MAX: Final = 1_000
 """Pods whose usage one report carries: a message has a largest size."""
 EARLY_MAX: Final = 256
 """Assignments kept while the full list that they continue is on its way."""
-
-
-class SendReport(msgspec.Struct, frozen=True, gc=False):
-    """Publish this report; losing it is harmless."""
-
-    report: protocol.Report
-
-
-class SendSync(msgspec.Struct, frozen=True, gc=False):
-    """Request the full list; hand `attempt` back with the answer."""
-
-    attempt: int
-    request: protocol.SyncRequest
-
-
-class StartPod(msgspec.Struct, frozen=True, gc=False):
-    """Start this pod; its status comes back by `Agent.on_runtime`."""
-
-    pod: protocol.PodRun
-    template: podspec.PodTemplateSpec
-
-
-class UpdatePod(msgspec.Struct, frozen=True, gc=False):
-    """The pod is of this template now; what changed in it is run anew."""
-
-    uid: str
-    template: podspec.PodTemplateSpec
-
-
-class StopPod(msgspec.Struct, frozen=True, gc=False):
-    """Stop the pod within `grace` seconds; a second one can only shorten that."""
-
-    uid: str
-    grace: float
-
-
-class KillPod(msgspec.Struct, frozen=True, gc=False):
-    """Stop the pod at once."""
-
-    uid: str
-
-
-class WakeAt(msgspec.Struct, frozen=True, gc=False):
-    """Call `on_tick` at `time`, unless a later `WakeAt` says otherwise."""
-
-    time: float
-
-
-Effect = SendReport | SendSync | StartPod | UpdatePod | StopPod | KillPod | WakeAt
 
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):

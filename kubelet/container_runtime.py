@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import functools
 import os
-import socket
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -28,6 +27,7 @@ from kubelet import (
     container_cgroups,
     container_exits,
     container_images,
+    container_machine,
     container_pause,
     container_processes,
     container_sandboxes,
@@ -310,8 +310,8 @@ class ContainerRuntime:
             cpu=info.cpu_cfs_quota,
             pids=info.pids_limit,
         )
-        host_ip = _host_address()
-        self._info = describe(version, info, host_ip)
+        host_ip = container_machine.host_address()
+        self._info = container_machine.describe(version, info, host_ip)
         return container_work.Ground(
             engine=docker,
             owner=container_sandboxes.owner(cluster, self._node),
@@ -429,34 +429,6 @@ class ContainerRuntime:
         self._news.set()
 
 
-def describe(
-    version: answers.Version, info: answers.Info, address: str
-) -> protocol.NodeInfo:
-    """The node: what the engine has to give, and in labels what it can limit."""
-    found = machine.describe(f"{version.name}://{version.version}")
-    room = dict(found.capacity)
-    if info.ncpu:
-        room["cpu"] = str(info.ncpu)
-    if info.mem_total:
-        room["memory"] = f"{info.mem_total // 1024}Ki"
-    facts = {
-        "engine": version.name,
-        "engine-rootless": info.rootless,
-        "cgroup": f"v{info.cgroup_version}",
-        "limits-memory": info.memory_limit,
-        "limits-swap": info.swap_limit,
-        "limits-cpu": info.cpu_cfs_quota,
-        "limits-pids": info.pids_limit,
-    }
-    labels = {
-        container_sandboxes.PREFIX + name: str(value).lower()
-        for name, value in facts.items()
-    }
-    return msgspec.structs.replace(
-        found, capacity=room, allocatable=room, labels=labels, address=address
-    )
-
-
 async def _held(
     ground: container_work.Ground,
     exits: container_exits.Exits,
@@ -486,14 +458,3 @@ async def _held(
         reason=reason,
         message=await exits.last_words(pod, run, code) or message,
     )
-
-
-def _host_address() -> str:
-    """This machine's address on the way out; nothing is sent for it."""
-    with (
-        contextlib.suppress(OSError),
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
-    ):
-        sock.connect(("192.0.2.1", 9))  # an address that nobody has (RFC 5737)
-        return str(sock.getsockname()[0])
-    return machine.HOST_IP

@@ -16,7 +16,16 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from domain import errors, protocol
-from kubelet import agent, effects, lifecycle, memory, pods, runtime, usage
+from kubelet import (
+    agent,
+    agent_effects,
+    effects,
+    lifecycle,
+    memory,
+    pods,
+    runtime,
+    usage,
+)
 
 NEVER: Final = float("inf")
 SETTLE: Final = 0.005
@@ -188,23 +197,23 @@ class Node:
             self.agent.is_ending(fact.uid)
         )
 
-    def _apply(self, wanted: list[agent.Effect]) -> None:
+    def _apply(self, wanted: list[agent_effects.Effect]) -> None:
         now = self._clock()
         for effect in wanted:
             match effect:
-                case agent.SendReport():
+                case agent_effects.SendReport():
                     self._wire.send_report(self.name, effect.report)
-                case agent.SendSync():
+                case agent_effects.SendSync():
                     self._wire.send_sync(self.name, effect.attempt, effect.request)
-                case agent.StartPod():
+                case agent_effects.StartPod():
                     self.pods.start(now, effect.pod, effect.template)
-                case agent.UpdatePod():
+                case agent_effects.UpdatePod():
                     self.pods.update(now, effect.uid, effect.template)
-                case agent.StopPod():
+                case agent_effects.StopPod():
                     self.pods.stop(now, effect.uid, effect.grace)
-                case agent.KillPod():
+                case agent_effects.KillPod():
                     self.pods.stop(now, effect.uid, 0.0)
-                case agent.WakeAt():
+                case agent_effects.WakeAt():
                     self._wake_agent = effect.time
         self._settle()
 

@@ -252,9 +252,7 @@ class Actual:
         held = self._desired.replicasets.get(after.owner)
         enough = held.min_ready_seconds if held is not None else 0
         counts.ready += now - was
-        counts.available += (now and after.ready_seconds >= enough) - (
-            was and before.ready_seconds >= enough
-        )
+        counts.available += _is_available(after, enough) - _is_available(before, enough)
 
     def _ending(self, key: str, before: Pod, after: Pod) -> None:
         if before.stage == pod.TERMINATING:
@@ -323,7 +321,7 @@ class Actual:
             counts.labelled += sign
         if state.ready:
             counts.ready += sign
-            if held is None or state.ready_seconds >= held.min_ready_seconds:
+            if _is_available(state, held.min_ready_seconds if held is not None else 0):
                 counts.available += sign
 
     def _occupy(self, state: Pod, sign: int) -> None:
@@ -471,6 +469,10 @@ class Actual:
             del self.stranded[key]
             held.pods[key] = None
             self._occupy(self.pods[key], 1)
+
+
+def _is_available(state: Pod, enough: float) -> bool:
+    return state.ready and state.ready_seconds >= enough
 
 
 def _takes(state: Pod) -> tuple[object, ...]:

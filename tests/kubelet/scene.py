@@ -1,7 +1,7 @@
 """An agent whose clock and wire are moved by hand: given, when, then."""
 
 from domain import protocol
-from kubelet import agent
+from kubelet import agent, agent_effects
 from tests.kubelet.builders import NODE, run, template
 
 TEMPLATES = {"t": template()}
@@ -13,7 +13,7 @@ class Scene:
     def __init__(self) -> None:
         self.now = 100.0
         self.agent = agent.Agent(NODE, "boot-1")
-        self.sent: list[agent.Effect] = []
+        self.sent: list[agent_effects.Effect] = []
 
     def connect(self) -> "Scene":
         """Given: connected, and the first sync request is sent."""
@@ -28,7 +28,7 @@ class Scene:
         incarnation: int = 1,
     ) -> "Scene":
         """Given: the outstanding sync is answered."""
-        asked = [e for e in self.sent if isinstance(e, agent.SendSync)]
+        asked = [e for e in self.sent if isinstance(e, agent_effects.SendSync)]
         reply = protocol.SyncReply(
             position=position, incarnation=incarnation, templates=TEMPLATES,
             run=run, stop=stop,
@@ -47,7 +47,7 @@ class Scene:
         confirmed: int = 0,
         resync: bool = False,
         templates: bool = True,
-    ) -> list[agent.Effect]:
+    ) -> list[agent_effects.Effect]:
         """When: an assignment comes."""
         message = protocol.Assignment(
             from_position=start, to_position=end, incarnation=incarnation,
@@ -57,28 +57,30 @@ class Scene:
         )  # fmt: skip
         return self.did(self.agent.on_assignment(self.now, message))
 
-    def saw(self, *statuses: protocol.PodStatus) -> list[agent.Effect]:
+    def saw(self, *statuses: protocol.PodStatus) -> list[agent_effects.Effect]:
         """When: the runtime saw something."""
         return self.did(self.agent.on_runtime(self.now, statuses))
 
-    def after(self, seconds: float) -> list[agent.Effect]:
+    def after(self, seconds: float) -> list[agent_effects.Effect]:
         """When: time passes and the agent is woken whenever it asked for it."""
         end = self.now + seconds
-        effects: list[agent.Effect] = []
+        effects: list[agent_effects.Effect] = []
         while True:
-            wakes = [e.time for e in self.sent if isinstance(e, agent.WakeAt)]
+            wakes = [e.time for e in self.sent if isinstance(e, agent_effects.WakeAt)]
             if not wakes or wakes[-1] > end:
                 break
             self.now = max(self.now, wakes[-1])
-            self.sent = [e for e in self.sent if not isinstance(e, agent.WakeAt)]
+            self.sent = [
+                e for e in self.sent if not isinstance(e, agent_effects.WakeAt)
+            ]
             effects += self.did(self.agent.on_tick(self.now))
         self.now = end
         return effects
 
-    def did(self, effects: list[agent.Effect]) -> list[agent.Effect]:
+    def did(self, effects: list[agent_effects.Effect]) -> list[agent_effects.Effect]:
         """Remembers effects; returns them without the wake-ups."""
         self.sent += effects
-        return [e for e in effects if not isinstance(e, agent.WakeAt)]
+        return [e for e in effects if not isinstance(e, agent_effects.WakeAt)]
 
 
 def status(uid: str, **fields: object) -> protocol.PodStatus:
@@ -89,19 +91,19 @@ def status(uid: str, **fields: object) -> protocol.PodStatus:
     )  # fmt: skip
 
 
-def reports(effects: list[agent.Effect]) -> list[protocol.Report]:
+def reports(effects: list[agent_effects.Effect]) -> list[protocol.Report]:
     """The reports among the effects."""
-    return [e.report for e in effects if isinstance(e, agent.SendReport)]
+    return [e.report for e in effects if isinstance(e, agent_effects.SendReport)]
 
 
-def started(effects: list[agent.Effect]) -> list[str]:
+def started(effects: list[agent_effects.Effect]) -> list[str]:
     """The uids that were started."""
-    return [e.pod.uid for e in effects if isinstance(e, agent.StartPod)]
+    return [e.pod.uid for e in effects if isinstance(e, agent_effects.StartPod)]
 
 
-def syncs(effects: list[agent.Effect]) -> int:
+def syncs(effects: list[agent_effects.Effect]) -> int:
     """How many times the full list was asked for."""
-    return sum(isinstance(e, agent.SendSync) for e in effects)
+    return sum(isinstance(e, agent_effects.SendSync) for e in effects)
 
 
 def synced(*pods: str) -> Scene:

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from domain import protocol
-from kubelet import agent, lifecycle, memory, node, process_runtime
+from kubelet import agent, agent_effects, lifecycle, memory, node, process_runtime
 from tests.kubelet.builders import NODE, container, run, stop, template
 from tests.kubelet.harness import GUARD
 from tests.kubelet.processes import true
@@ -29,20 +29,26 @@ def test_what_control_still_wants_is_not_started_again() -> None:
     """It counts as started in this life: it is only told what it is (rule 2)."""
     scene = adopted("a").sync(run=(run("a"), run("b")))
     assert started(scene.sent) == ["b"]
-    assert [e.uid for e in scene.sent if isinstance(e, agent.UpdatePod)] == ["a"]
+    assert [e.uid for e in scene.sent if isinstance(e, agent_effects.UpdatePod)] == [
+        "a"
+    ]
 
 
 def test_what_control_does_not_know_any_more_is_stopped_with_grace() -> None:
     """As it is for pods that were started in this life."""
     scene = adopted("a").sync()
-    stops = [(e.uid, e.grace) for e in scene.sent if isinstance(e, agent.StopPod)]
+    stops = [
+        (e.uid, e.grace) for e in scene.sent if isinstance(e, agent_effects.StopPod)
+    ]
     assert stops == [("a", scene.agent.settings.orphan_grace)]
 
 
 def test_what_control_wants_to_end_is_stopped_with_its_grace() -> None:
     """A deletion that came while there was no kubelet."""
     scene = adopted("a").sync(stop=(stop("a", 7),))
-    stops = [(e.uid, e.grace) for e in scene.sent if isinstance(e, agent.StopPod)]
+    stops = [
+        (e.uid, e.grace) for e in scene.sent if isinstance(e, agent_effects.StopPod)
+    ]
     assert stops == [("a", 7)]
 
 
@@ -145,10 +151,10 @@ class Life:
         return found
 
     async def end(self, *, keep: bool = True) -> None:
-        """The kubelet is gone."""
+        """The kubelet is gone; nobody hears any more how its pods end."""
         if self._task is not None:
             self._task.cancel()
-        await self.node.stop(keep_pods=keep, grace_max=GUARD)
+        await self.node.stop(keep_pods=keep, grace_max=0.0)
 
 
 SCRIPT = "trap 'exit 0' TERM; touch here; sleep 1000 & wait"

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from domain import protocol
-from kubelet import agent, reporting
+from kubelet import agent_effects, reporting
 from tests.kubelet.builders import NODE, run, stop
 from tests.kubelet.scene import Scene, reports, started, status, synced, syncs
 
@@ -18,7 +18,7 @@ def test_it_asks_for_the_full_list_when_it_is_connected() -> None:
     scene = Scene()
     effects = scene.did(scene.agent.on_connected(scene.now))
     assert effects == [
-        agent.SendSync(1, protocol.SyncRequest(boot_id="boot-1", node=NODE))
+        agent_effects.SendSync(1, protocol.SyncRequest(boot_id="boot-1", node=NODE))
     ]
     assert reports(scene.after(60)) == []
 
@@ -130,7 +130,7 @@ def test_an_assignment_that_continues_the_chain_is_obeyed() -> None:
     scene = synced("a")
     effects = scene.assign(10, 15, run=(run("b"),), stop=(stop("a", 7),))
     assert started(effects) == ["b"]
-    assert agent.StopPod("a", 7) in effects
+    assert agent_effects.StopPod("a", 7) in effects
     assert scene.agent.position == 15
 
 
@@ -200,7 +200,7 @@ def test_a_pod_that_control_does_not_know_is_stopped_and_reported() -> None:
     scene.did(scene.agent.on_connection_lost(scene.now))
     scene.did(scene.agent.on_connected(scene.now))
     scene.sync(position=20, run=(run("a"),))
-    assert agent.StopPod("b", 30) in scene.sent
+    assert agent_effects.StopPod("b", 30) in scene.sent
     scene.saw(status("b", removed=True))
     last = reports(scene.after(0.2))[-1]
     assert [(pod.uid, pod.removed) for pod in last.pods] == [("b", True)]
@@ -218,10 +218,10 @@ def test_a_stop_for_what_does_not_run_is_answered_with_removed() -> None:
 def test_a_second_stop_can_only_shorten() -> None:
     """30 s, again 30 s (nothing), 5 s, 0 (kill)."""
     scene = synced("a")
-    assert agent.StopPod("a", 30) in scene.assign(10, 11, stop=(stop("a", 30),))
+    assert agent_effects.StopPod("a", 30) in scene.assign(10, 11, stop=(stop("a", 30),))
     assert scene.assign(11, 12, stop=(stop("a", 30),)) == []
-    assert agent.StopPod("a", 5) in scene.assign(12, 13, stop=(stop("a", 5),))
-    assert agent.KillPod("a") in scene.assign(13, 14, stop=(stop("a", 0),))
+    assert agent_effects.StopPod("a", 5) in scene.assign(12, 13, stop=(stop("a", 5),))
+    assert agent_effects.KillPod("a") in scene.assign(13, 14, stop=(stop("a", 0),))
 
 
 @pytest.mark.parametrize("confirmed", [False, True])

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from domain import protocol
-from kubelet import agent
+from kubelet import agent, agent_effects
 from tests.kubelet.builders import NODE, run, stop, template
 
 TEMPLATES = {"t": template()}
@@ -101,21 +101,21 @@ class LossyWire(RuleBasedStateMachine):
             self.answer_sync()
             self.deliver_in_order()
 
-    def do(self, effects: list[agent.Effect]) -> None:
+    def do(self, effects: list[agent_effects.Effect]) -> None:
         """Carries effects out, checking what must hold of each."""
         for effect in effects:
             match effect:
-                case agent.StartPod():
+                case agent_effects.StartPod():
                     uid = effect.pod.uid
                     self.runs[uid] += 1
                     assert self.runs[uid] == 1, f"safety: {uid} was started twice"
                     assert uid not in self.finished, f"safety: {uid} came back"
                     self.running.add(uid)
-                case agent.StopPod() | agent.KillPod():
+                case agent_effects.StopPod() | agent_effects.KillPod():
                     assert effect.uid in self.running, (
                         "safety: only what runs is stopped"
                     )
-                case agent.SendReport():
+                case agent_effects.SendReport():
                     report = effect.report
                     assert report.sequence == self.last_sequence + 1, "safety: dense"
                     self.last_sequence = report.sequence
@@ -123,9 +123,9 @@ class LossyWire(RuleBasedStateMachine):
                     assert gap >= 0.1 - 1e-9, "safety: at most one in 100 ms"
                     self.last_report = self.now
                     self.up.append(report)
-                case agent.SendSync():
+                case agent_effects.SendSync():
                     self.syncs.append(effect.attempt)
-                case agent.WakeAt():
+                case agent_effects.WakeAt():
                     self.wake = effect.time
 
     def report_status(self, uid: str, **fields: object) -> None:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from domain import podspec, protocol
-from kubelet import agent, lifecycle
+from kubelet import agent_effects, lifecycle
 from tests.kubelet.builders import Driven, container, run, template
 from tests.kubelet.scene import Scene, started, synced
 
@@ -105,14 +105,14 @@ def test_the_agent_changes_a_pod_once_and_never_starts_it_again() -> None:
     scene: Scene = synced("a")
     at = scene.agent.position
     effects = assigned(scene, at, at + 1)
-    assert [e.uid for e in effects if isinstance(e, agent.UpdatePod)] == ["a"]
+    assert [e.uid for e in effects if isinstance(e, agent_effects.UpdatePod)] == ["a"]
     assert started(effects) == []
 
     again = assigned(scene, at + 1, at + 2)
-    assert not [e for e in again if isinstance(e, agent.UpdatePod)]
+    assert not [e for e in again if isinstance(e, agent_effects.UpdatePod)]
 
 
-def assigned(scene: Scene, start: int, end: int) -> list[agent.Effect]:
+def assigned(scene: Scene, start: int, end: int) -> list[agent_effects.Effect]:
     """When: the pod is assigned again, with another template."""
     message = protocol.Assignment(
         from_position=start,

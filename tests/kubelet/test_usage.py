@@ -8,7 +8,15 @@ import time
 import pytest
 
 from domain import podspec, protocol
-from kubelet import agent, child, hollow_runtime, hollow_usage, process_usage, runtime
+from kubelet import (
+    agent,
+    agent_effects,
+    child,
+    hollow_runtime,
+    hollow_usage,
+    process_usage,
+    runtime,
+)
 from kubelet.usage import CORES_MAX, Meter
 
 
@@ -169,7 +177,9 @@ def test_the_next_report_carries_usage_once() -> None:
     machine.on_sync_reply(2.0, 1, protocol.SyncReply(position=1, incarnation=1))
     sent = [*machine.on_usage(20.0, usage), *machine.on_tick(20.2)]
     sent += machine.on_tick(20.4)
-    reports = [each.report for each in sent if isinstance(each, agent.SendReport)]
+    reports = [
+        each.report for each in sent if isinstance(each, agent_effects.SendReport)
+    ]
     sizes = [len(each.usage.pods) for each in reports if each.usage is not None]
     assert sizes == [agent.USAGE_PODS_MAX, 5]
 

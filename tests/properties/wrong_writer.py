@@ -154,15 +154,11 @@ def failed_pod_counts() -> Change:
 
 def available_too_early() -> Change:
     """Ready is available, in the counts that the hot path keeps."""
-    right = actual.Actual._count_active
 
-    def wrong(self: Any, counts: Any, held: Any, sign: int) -> None:
-        owner = self._desired.replicasets.get(held.owner)
-        if held.ready and owner is not None:
-            held = msgspec.structs.replace(held, ready_seconds=owner.min_ready_seconds)
-        right(self, counts, held, sign)
+    def wrong(state: Any, _enough: float) -> bool:
+        return bool(state.ready)
 
-    return actual.Actual, "_count_active", wrong
+    return actual, "_is_available", wrong
 
 
 def alarm_rings_early() -> Change:

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from domain import protocol
-from kubelet import agent, hollow_runtime, lifecycle, pods, runtime
+from kubelet import agent_effects, hollow_runtime, lifecycle, pods, runtime
 from tests.support.simulated_node import SimNode, SimPod
 
 NEVER: Final = float("inf")
@@ -247,17 +247,17 @@ class HollowNode(SimNode):
     ) -> None:
         """Pods here move by themselves."""
 
-    def _carry_out(self, effects: list[agent.Effect]) -> None:
+    def _carry_out(self, effects: list[agent_effects.Effect]) -> None:
         for effect in effects:
             match effect:
-                case agent.StartPod():
+                case agent_effects.StartPod():
                     self.started.add(effect.pod.uid)
                     images = tuple(c.image for c in effect.template.spec.containers)
                     self.pods[effect.pod.uid] = SimPod(effect.pod, images)
                     self.life.start(self.time, effect.pod, effect.template)
-                case agent.StopPod():
+                case agent_effects.StopPod():
                     self._stop(effect.uid, effect.grace)
-                case agent.KillPod():
+                case agent_effects.KillPod():
                     self._stop(effect.uid, 0.0)
                 case _:
                     super()._carry_out([effect])

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from domain import protocol
-from kubelet import agent
+from kubelet import agent, agent_effects
 
 HEARTBEAT: Final = 20.0
 """Seconds; half as often as shipped, and still often enough not to seem silent."""
@@ -205,21 +205,21 @@ class SimNode:
         said = "waiting" if any(broken(image) for image in pod.images) else "ready"
         return said if said != pod.said else ""
 
-    def _carry_out(self, effects: list[agent.Effect]) -> None:
+    def _carry_out(self, effects: list[agent_effects.Effect]) -> None:
         for effect in effects:
             match effect:
-                case agent.SendReport():
+                case agent_effects.SendReport():
                     data = _encode(effect.report)
                     self.sent.append(data)
                     self.up.append(data)
-                case agent.SendSync():
+                case agent_effects.SendSync():
                     self.syncs.append((effect.attempt, _encode(effect.request)))
-                case agent.StartPod():
+                case agent_effects.StartPod():
                     self.started.add(effect.pod.uid)
                     images = tuple(c.image for c in effect.template.spec.containers)
                     self.pods[effect.pod.uid] = SimPod(effect.pod, images)
-                case agent.StopPod() | agent.KillPod():
+                case agent_effects.StopPod() | agent_effects.KillPod():
                     if effect.uid in self.pods:
                         self.pods[effect.uid].stopping = True
-                case agent.WakeAt():
+                case agent_effects.WakeAt():
                     self.wake = effect.time
