@@ -131,6 +131,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     began_at: float = 0.0
     rolled_back: bool = False
     """It goes back to an earlier revision."""
+    returned: bool = False
+    """It was left, and a rollback has come back to it: a revision that begins now, its
+    ReplicaSet being gone, goes back too."""
     done: bool = False
     stalled: bool = False
     gave_up: bool = False
@@ -163,7 +166,7 @@ def started(run: Run, revision: int, now: float) -> Run:
     return Run(
         revision=revision,
         began_at=now,
-        rolled_back=run.rolled_back,
+        rolled_back=run.rolled_back or run.returned,
         round=1,
         round_at=now,
     )
@@ -178,13 +181,14 @@ def leave(
 ) -> tuple[Run, Left | None]:
     """The run once `wanted` is asked for instead of `template`, and what is left.
 
-    Back at the template of the newest revision no revision begins: its run goes on.
-    Anything else begins with `anew`.
+    Back at the template of the newest revision no revision begins: its run goes on,
+    unless its ReplicaSet is gone. Anything else begins with `anew`.
     """
     if run.revision:
         left = Left(template, run)
     if left is not None and left.template == wanted:
-        return left.run, None
+        back = anew.rolled_back
+        return msgspec.structs.replace(left.run, returned=back), None
     return anew, left
 
 
@@ -302,7 +306,9 @@ def verdict(policy: Policy, run: Run) -> tuple[Verdict, str]:
 
 def waits(policy: Policy, run: Run) -> bool:
     """The run is at a step that is not about pods: no progress is expected of it."""
-    if run.rolled_back or run.full or not 0 < run.step <= len(policy.steps):
+    if run.done or run.rolled_back or run.full:
+        return False
+    if not 0 < run.step <= len(policy.steps):
         return False
     return isinstance(policy.steps[run.step - 1], Wait | Analyse)
 

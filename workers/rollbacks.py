@@ -34,7 +34,9 @@ def carry_out(state: State, owner: Deployment, cause: int) -> bool:
     asked = _asked(owner)
     if asked is None or owner.spec.paused:
         return False
-    if state.cluster.desired.new_replicaset(owner) is None:
+    new = state.cluster.desired.new_replicaset(owner)
+    # One that was adopted has no revision, or a former one, before it is given its own.
+    if new is None or not new.revision or new.revision != owner.revision:
         return False
     revisions = known.revisions(state, owner.key)
     kept = {

@@ -10,7 +10,8 @@
 4. A step of pods is done when the new ones are there and available and the old ones
    have given way; a pause by time or by a person; `analyse` when its round has passed.
 5. Without old pods there is nothing to hold back for: the first revision, and one that
-   is scaled up from none, run without steps.
+   is scaled up from none, run without steps. What is complete has none either: an older
+   ReplicaSet that is adopted later gives way as in Kubernetes.
 6. The last step holds nothing. What is left is an ordinary rolling update.
 """
 
@@ -64,7 +65,7 @@ def plan(policy: Policy, run: Run, sizes: Sizes, now: float) -> Plan:
     steps = policy.steps
     if not steps or run.rolled_back or run.full or run.step > len(steps):
         return Plan()
-    if sizes.old == 0 or sizes.replicas == 0:
+    if run.done or sizes.old == 0 or sizes.replicas == 0:
         return Plan()
     held = hold(steps, max(run.step, 1), replicas=sizes.replicas, surge=sizes.surge)
     if not run.revision:

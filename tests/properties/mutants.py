@@ -198,6 +198,7 @@ MUTANTS: Final[Sequence[Mutant]] = (
     Mutant("rollback asked for again", "S11", owners.request_stays),
     Mutant("pause forgets the stall", "I10", owners.pause_forgets_the_stall),
     Mutant("recommendations forgotten", "A2", watched.recommendations_forgotten),
+    Mutant("first size forgotten", "A2", watched.first_size_forgotten),
     Mutant("silent pods are idle", "A2", watched.silent_pods_are_idle),
     Mutant("fewest pods forgotten", "A1", watched.bounds_forgotten),
     Mutant("old usage believed", "A2", watched.old_usage_believed),

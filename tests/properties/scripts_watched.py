@@ -75,6 +75,36 @@ def up_and_down() -> SimCluster:
     return sim
 
 
+def control_starts_again() -> SimCluster:
+    """Spec 5.2, 5.5: what was asked for is lost with a control, and the size that the
+    next one finds holds for five minutes, though a user has set it."""
+    sim = _scaled(2)
+    _load(sim, 80.0, 30.0)
+    sim.ask("deployment", "web", "scale", {"replicas": 4})
+    sim.crash_control()
+    _load(sim, 10.0, 240.0)
+    assert _size(sim) == 4, "the size is 4"
+    _load(sim, 10.0, 120.0)
+    assert _size(sim) == 1, "the size is 1"
+    checkers.rest(sim)
+    return sim
+
+
+def control_starts_while_it_is_off() -> SimCluster:
+    """Spec 5.2, 5.5: a size of 0 is what the next control finds, and nothing is left
+    that would hold another one; as in Kubernetes."""
+    sim = _scaled(2)
+    _load(sim, 160.0, 30.0)
+    sim.ask("deployment", "web", "scale", {"replicas": 0})
+    sim.crash_control()
+    sim.run_for(15.0)
+    sim.ask("deployment", "web", "scale", {"replicas": 4})
+    _load(sim, 10.0, 60.0)
+    assert _size(sim) == 1, "the size is 1"
+    checkers.rest(sim)
+    return sim
+
+
 def what_is_old_decides_nothing() -> SimCluster:
     """Rule 1 of workers/metrics.py: idle once, and then nobody says anything."""
     sim = _scaled(4)
@@ -214,6 +244,8 @@ def promoted() -> SimCluster:
 
 SCRIPTS: Final[tuple[Script, ...]] = (
     up_and_down,
+    control_starts_again,
+    control_starts_while_it_is_off,
     what_is_old_decides_nothing,
     a_node_measures_nothing,
     a_metric_is_missing,

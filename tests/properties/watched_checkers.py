@@ -4,7 +4,8 @@
    without its trigger, and only to what was complete.
 2. A1: an autoscaler stays within its bounds, and never goes to zero.
 3. A2: it goes down only by metrics that were all measured lately; what says nothing is
-   taken to use what it asked for; and not below what it asked for itself lately.
+   taken to use what it asked for; and not below what it asked for itself lately, or,
+   where control has been started again since, below the size that it found then.
 4. A3, that it comes to rest, is looked at in the end (tests/simulation).
 """
 
@@ -19,6 +20,7 @@ from domain import (
     autoscaler,
     deployment,
     events,
+    names,
     plain,
     pod,
     replicaset,
@@ -43,6 +45,8 @@ STARTS: Final = 300.0
 """Seconds in which what a pod uses may be the work of its start (spec 5.3)."""
 WINDOW: Final = 300.0
 """Seconds for which a recommendation holds the size, unless `behavior` says else."""
+PERIOD: Final = 15.0
+"""Seconds in which every autoscaler is looked at once."""
 
 
 def is_automatic(event: Event) -> bool:
@@ -198,6 +202,7 @@ class PromotedHolds(Checker):
         assert event.step == run.step + 1, f"{stream}: step {event.step} out of order"
         assert mine not in self._full, f"{stream}: all steps were left out"
         assert not run.rolled_back, f"{stream}: what goes back has no steps"
+        assert not run.done, f"{stream}: what is complete has no steps"
 
     def at_rest(self, sim: object, /) -> None:
         """Nothing waits at a step that somebody has promoted."""
@@ -249,6 +254,8 @@ def _hold(held: Deployment) -> progressive.Hold | None:
     policy, run = analysis.policy(held.annotations), held.run
     if not policy.steps or run.rolled_back or run.full or held.replicas == 0:
         return None
+    if run.done:
+        return None
     percent = 0
     for each in policy.steps[: max(run.step, 1)]:
         percent = each.percent if isinstance(each, analysis.Weight) else percent
@@ -295,9 +302,15 @@ class MeasuredDown(Checker):
         super().__init__()
         self._asked: dict[str, list[tuple[float, int]]] = {}
         """What each autoscaler's metrics asked for when it set a size, by uid."""
+        self._state: State | None = None
+        self._found: dict[str, tuple[str, int]] = {}
+        """Of each autoscaler that control found when it started: its target, and the
+        least size that this had before the first look at it, by uid."""
+        self._started_at = 0.0
 
     def before(self, state: State, stream: str, event: Event, _actor: str, /) -> None:
         """Looks at each size that metrics lead to."""
+        self._notice(state)
         if not isinstance(event, autoscaler.AutoscalerRescaled) or not event.figures:
             return
         spec = spec_of(state, stream)
@@ -323,7 +336,37 @@ class MeasuredDown(Checker):
                     f"{stream} goes down to {event.after} and asked for {wanted} "
                     f"{state.now - at:.0f} s ago"
                 )
+            target, size = self._found.get(held.uid, ("", 0))
+            found = target == event.target and self._started_at > since
+            assert not found or event.after >= min(size, spec.max_replicas), (
+                f"{stream} goes down to {event.after} and found {size} at the start "
+                f"of control {state.now - self._started_at:.0f} s ago"
+            )
         self._asked.setdefault(held.uid, []).append((state.now, asked))
+
+    def after(self, state: State, recorded: Recorded, /) -> None:
+        """Keeps the least size of each target until every autoscaler was looked at."""
+        if state.now > self._started_at + PERIOD:
+            return
+        for uid, (target, size) in self._found.items():
+            if target == recorded.stream:
+                owner = state.cluster.desired.deployments.get(target)
+                now = owner.replicas if owner is not None else 0
+                self._found[uid] = target, min(size, now)
+
+    def _notice(self, state: State) -> None:
+        """A start of control loses what was recommended before it (spec 5.5); the size
+        that the first look finds is a recommendation then (spec 5.2)."""
+        if state is self._state:
+            return
+        self._state, self._started_at = state, state.health.restarted_at or 0.0
+        self._asked, self._found = {}, {}
+        for held in state.cluster.plain.of(autoscaler.KIND):
+            name = spec_of(state, held.key).scale_target_ref.name
+            target = names.key("deployment", held.namespace, name)
+            owner = state.cluster.desired.deployments.get(target)
+            if owner is not None:
+                self._found[held.uid] = target, owner.replicas
 
     @staticmethod
     def _silent(

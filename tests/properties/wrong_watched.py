@@ -19,6 +19,16 @@ def recommendations_forgotten() -> Change:
     return autoscaling, "remember", lambda memory, _now, _proposal: memory
 
 
+def first_size_forgotten() -> Change:
+    """The size that the first look finds holds nothing."""
+    right = autoscaling.remember
+
+    def wrong(memory: Any, now: float, proposal: int) -> Any:
+        return right(memory, now if memory.recommendations else 0.0, proposal)
+
+    return autoscaling, "remember", wrong
+
+
 def silent_pods_are_idle() -> Change:
     """A pod without a sample is taken to use nothing, on the way down too."""
     right = autoscaling._from_pods
