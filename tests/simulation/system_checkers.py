@@ -234,7 +234,9 @@ class RecreatedPods(Checker):
 
     A Deployment that became Recreate in the middle of a rolling update is left out,
     one of whose ReplicaSets a user scales by hand, and one that adopts a ReplicaSet
-    which a user has made: that keeps the size which the user gave it.
+    which a user has made, or which was left with pods in the middle of a rolling
+    update: that keeps its size, and makes a pod again that is lost, until the
+    Deployment acts.
     """
 
     id = "I3"
@@ -255,7 +257,7 @@ class RecreatedPods(Checker):
                 self._pure[owner_scaled.uid] = False
         if isinstance(event, replicaset.ReplicaSetAdopted):
             taken = state.cluster.desired.replicasets[recorded.stream]
-            if HASH not in taken.labels:
+            if HASH not in taken.labels or taken.replicas:
                 self._pure[event.owner_uid] = False
         if not isinstance(event, pod.PodCreated) or not event.owner:
             return
