@@ -48,6 +48,7 @@ Command = (
     | replicaset.ApplyReplicaSet
     | replicaset.ReplaceReplicaSet
     | replicaset.ScaleReplicaSet
+    | replicaset.SetReplicaSetImage
     | replicaset.DeleteReplicaSet
     | pod.CreatePod
     | pod.ApplyPod
@@ -91,6 +92,7 @@ VERBS: Final[dict[tuple[str, str], type[Command]]] = {
     ("replicaset", "apply"): replicaset.ApplyReplicaSet,
     ("replicaset", "replace"): replicaset.ReplaceReplicaSet,
     ("replicaset", "scale"): replicaset.ScaleReplicaSet,
+    ("replicaset", "set-image"): replicaset.SetReplicaSetImage,
     ("replicaset", "delete"): replicaset.DeleteReplicaSet,
     ("replicaset", "label"): LabelObject,
     ("replicaset", "annotate"): AnnotateObject,

@@ -155,7 +155,8 @@ class PodUsage(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=T
 
 
 class Usage(Message, frozen=True, kw_only=True):
-    """What pods of a node used in the `window` seconds before the report was sent."""
+    """What pods of a node used in the `window` seconds before the report was sent; no
+    pods say that it runs none."""
 
     window: float
     pods: tuple[PodUsage, ...]
@@ -332,7 +333,7 @@ class Measurement(Message, frozen=True, kw_only=True):
 
 class NodeUsage(Message, frozen=True, kw_only=True):
     """What pods of `node` used in the `window` seconds before `at` (the writer's
-    clock); every figure has been checked."""
+    clock); every figure has been checked. No pods: it runs none."""
 
     node: str
     at: float

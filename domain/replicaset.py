@@ -50,6 +50,13 @@ class ScaleReplicaSet(
     current_replicas: int | None = None
 
 
+class SetReplicaSetImage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Run these images in the pods that it creates from now on: container name (or
+    `*`) to image. The pods that are there stay as they are (spec 3.10)."""
+
+    images: dict[str, str]
+
+
 class DeleteReplicaSet(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
 ):

@@ -11,8 +11,11 @@ import re
 from collections.abc import Mapping
 from typing import Final, assert_never
 
+import msgspec
+
 from domain import labels, manifest_decisions, objects, owners, podspec, validation
 from domain import replicaset as r
+from domain import template as templates
 from domain.errors import already_exists, conflict, invalid, not_found
 from domain.events import Event
 from domain.manifest_decisions import Asked
@@ -37,6 +40,7 @@ Command = (
     | r.ApplyReplicaSet
     | r.ReplaceReplicaSet
     | r.ScaleReplicaSet
+    | r.SetReplicaSetImage
     | r.DeleteReplicaSet
 )
 
@@ -71,6 +75,8 @@ def decide(
             return _change_to(state, template, manifest, asked, standing)
         case r.ScaleReplicaSet():
             return _scale(state, command)
+        case r.SetReplicaSetImage():
+            return _set_images(state, template, command, asked, standing)
         case r.DeleteReplicaSet():
             if command.uid not in ("", state.uid):
                 raise conflict(RESOURCE, asked.name)
@@ -199,6 +205,20 @@ def _scale(state: ReplicaSet, command: r.ScaleReplicaSet) -> list[Event]:
     if command.replicas == state.replicas:
         return []
     return [_scaled(state, command.replicas)]
+
+
+def _set_images(
+    state: ReplicaSet,
+    template: podspec.PodTemplateSpec,
+    command: r.SetReplicaSetImage,
+    asked: Asked,
+    standing: owners.Standing,
+) -> list[Event]:
+    manifest = manifest_of(state, template, standing.shown)
+    new = templates.set_images(template, command.images)
+    spec = msgspec.structs.replace(manifest.spec, template=new)
+    changed = msgspec.structs.replace(manifest, spec=spec)
+    return _change_to(state, template, changed, asked, standing)
 
 
 def _scaled(state: ReplicaSet, replicas: int) -> r.ReplicaSetScaled:

@@ -9,7 +9,7 @@
 """
 
 import logging
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -30,11 +30,19 @@ class PodReading(msgspec.Struct, frozen=True, gc=False):
     window: float
 
 
+class NodeReading(NamedTuple):
+    """When a node said last what its pods used, and of how many seconds."""
+
+    at: float
+    window: float
+
+
 class LiveReadings:
     """The newest readings; `hear` is all that changes them."""
 
     def __init__(self) -> None:
         self.pods: dict[str, PodReading] = {}
+        self.nodes: dict[str, NodeReading] = {}
         self.autoscalers: dict[str, AutoscalerReading] = {}
         self._swept_at = 0.0
 
@@ -48,6 +56,7 @@ class LiveReadings:
         newest = 0.0
         for node in live.usage:
             newest = max(newest, node.at)
+            self.nodes[node.node] = NodeReading(node.at, node.window)
             for used in node.pods:
                 key = names.pod_key(used.namespace, used.name)
                 self.pods[key] = PodReading(used, node.node, node.at, node.window)
@@ -64,6 +73,11 @@ class LiveReadings:
             return None
         return found
 
+    def node(self, name: str, now: float) -> NodeReading | None:
+        """When the node spoke last; None while it has not lately."""
+        found = self.nodes.get(name)
+        return found if found is not None and now - found.at <= FRESH_SECONDS else None
+
     def autoscaler(self, key: str, uid: str) -> AutoscalerReading | None:
         """What the autoscaler of that uid measured last."""
         found = self.autoscalers.get(key)
@@ -74,6 +88,7 @@ class LiveReadings:
         self._swept_at = now
         old = now - FRESH_SECONDS
         self.pods = {k: held for k, held in self.pods.items() if held.at >= old}
+        self.nodes = {k: held for k, held in self.nodes.items() if held.at >= old}
         self.autoscalers = {
             k: held for k, held in self.autoscalers.items() if held.at >= old
         }

@@ -260,8 +260,16 @@ class Service:
         key = differences.key_of(asked)
         old, new = [await self._scene_of(at, key) for at in (before, after)]
         low, high = sorted((before.position, after.position))
+        if key and derived.held(old, key) is None and derived.held(new, key) is None:
+            await self._recorded(key)
         touched = [key] if key else await self.past.touched(low, high)
         return differences.answer(old, new, touched, asked, self._bytes)
+
+    async def _recorded(self, key: str) -> None:
+        """Raises `Rejected` for an object that never was, with names that are alike."""
+        rows = await self._reader.ask(lambda log: log.read_stream(key, limit=1))
+        if not rows:
+            raise suggesting.unknown(self._scene(), key)
 
     async def _digest(self, _asked: queries.DigestQuery) -> queries.DigestAnswer:
         made = snapshots.cut(self._reader.cluster)

@@ -80,20 +80,21 @@ def _pod_row(
 def _node_row(
     at: Scene, live: LiveReadings, _namespace: str, name: str
 ) -> queries.UsageRow | None:
-    """The pods on the node together; None where none of them has said anything."""
+    """The pods on the node together, which are nothing where it runs none; None where
+    nothing was said of any of them, or nothing at all."""
     pods = at.cluster.actual.pods
-    rows = [
-        row
-        for key in at.cluster.actual.nodes[name].pods
-        if (row := _pod_row(at, live, pods[key].namespace, pods[key].name)) is not None
-    ]
-    if not rows:
+    mine = [pods[key] for key in at.cluster.actual.nodes[name].pods]
+    found = [_pod_row(at, live, each.namespace, each.name) for each in mine]
+    rows = [row for row in found if row is not None]
+    said = live.node(name, at.now)
+    if not rows and (said is None or not all(each.terminal for each in mine)):
         return None
+    told = [*rows, *((said,) if said is not None else ())]
     return queries.UsageRow(
         namespace="",
         name=name,
-        at=max(row.at for row in rows),
-        window=max(row.window for row in rows),
+        at=max(each.at for each in told),
+        window=max(each.window for each in told),
         cpu=sum(row.cpu for row in rows),
         memory=sum(row.memory for row in rows),
     )

@@ -260,7 +260,7 @@ class Agent:
             pods, size = usage.pods, USAGE_PODS_MAX
             self._usage = [
                 msgspec.structs.replace(usage, pods=pods[start : start + size])
-                for start in range(0, len(pods), size)
+                for start in range(0, len(pods) or 1, size)
             ]
         return self._finish(now, [])
 

@@ -6,6 +6,7 @@
    could be measured for all of it.
 3. What cannot be a measured value (negative, not finite, more than a machine can give)
    is left out and counted; the container then waits as in rule 1.
+4. A node that runs nothing says so: that it uses nothing is known, too.
 """
 
 import math
@@ -70,7 +71,8 @@ class Meter:
                         containers=tuple(containers),
                     )
                 )
-        if not told:
+        idle = not waiting and not pods
+        if first or window <= 0 or not (told or idle):
             return None
         return protocol.Usage(window=round(window, 3), pods=tuple(told))
 

@@ -68,7 +68,7 @@ class Cluster:
                 self.actual.recount(stream)
             self.rollouts.evolve(recorded)
             if owned_by and owned_by != self._owner_of(stream):
-                self.rollouts.touch_deployment(owned_by)
+                self.rollouts.lost(owned_by, recorded)
         else:
             self.rollouts.evolve(recorded)
             if stream.startswith("cluster/"):

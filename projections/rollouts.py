@@ -22,9 +22,10 @@ from domain.deployment import Deployment
 from domain.events import Recorded
 from domain.plans import rollout as plan
 from domain.pod import Pod
-from projections import status
+from projections import rollout_requests, status
 from projections.actual import Actual
 from projections.desired import Desired
+from projections.rollout_requests import Request
 from projections.status import Condition, DeploymentStatus, set_condition
 
 VERSION: Final = 1
@@ -60,19 +61,6 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     failed: bool = False  # its analysis has, maybe after it was complete
 
 
-class _Request(msgspec.Struct, frozen=True, kw_only=True):
-    """The last change of the template: who asked, and why."""
-
-    position: int
-    at: float
-    who: str
-    written: str
-    rolled_back_to: int = 0
-    command: str = ""
-    annotated: str = ""
-    """The annotation with the cause, which may be left from another change."""
-
-
 class Rollout:
     """What is remembered of one Deployment, from its creation to its deletion."""
 
@@ -87,7 +75,7 @@ class Rollout:
         "uid",
     )
 
-    def __init__(self, uid: str, request: _Request) -> None:
+    def __init__(self, uid: str, request: Request) -> None:
         self.uid = uid
         self.request = request
         self.conditions: tuple[Condition, ...] = ()
@@ -156,9 +144,10 @@ class Rollouts:
         if held is not None and held.owner:
             self.touched[held.owner] = None
 
-    def touch_deployment(self, key: str) -> None:
-        """A ReplicaSet left this Deployment, and its pods with it."""
+    def lost(self, key: str, recorded: Recorded) -> None:
+        """With the event a ReplicaSet left this Deployment, and its pods with it."""
         self.touched[key] = None
+        self._disturbed(key, recorded)
 
     def crashed(self, before: Pod, held: Pod) -> None:
         """Containers of the pod may have been started again."""
@@ -282,7 +271,7 @@ class Rollouts:
             return
         if isinstance(event, deployment.DeploymentCreated):
             annotated = event.annotations.get(deployment.CHANGE_CAUSE, "")
-            request = _request(recorded, event.change_cause, annotated)
+            request = rollout_requests.made(recorded, event.change_cause, annotated)
             self.by_key[key] = Rollout(event.uid, request)
             return
         rollout = self.by_key.get(key)
@@ -291,12 +280,17 @@ class Rollouts:
         annotated = rollout.request.annotated
         match event:
             case deployment.DeploymentTemplateChanged():
-                rollout.request = _request(recorded, event.change_cause, annotated)
+                rollout.request = rollout_requests.made(
+                    recorded, event.change_cause, annotated
+                )
             case deployment.DeploymentRolledBack():
-                rollout.request = _request(
+                rollout.request = rollout_requests.made(
                     recorded, event.change_cause, annotated, event.to_revision
                 )
             case deployment.RevisionStarted():
+                used = rollout.revisions[-1].position if rollout.revisions else 0
+                request = rollout_requests.started(rollout.request, used, recorded)
+                rollout.request = request
                 self._start(owner, rollout, event, now)
             case deployment.RolloutCompleted():
                 # Availability is judged before progress (spec 2.12's order).
@@ -364,6 +358,7 @@ class Rollouts:
             return
         self.touched[held.owner] = None
         if not isinstance(recorded.event, replicaset.ReplicaSetCreated):
+            self._disturbed(held.owner, recorded)
             return
         owner = self._desired.deployments.get(held.owner)
         rollout = self.by_key.get(held.owner)
@@ -378,6 +373,15 @@ class Rollouts:
                 # The deadline counts from the start of its own revision.
                 always=True,
             )
+
+    def _disturbed(self, key: str, recorded: Recorded) -> None:
+        """The ReplicaSet of the revision that runs may be fit for it no longer."""
+        rollout = self.by_key.get(key)
+        if rollout is None or not rollout.revisions:
+            return
+        last, name = rollout.revisions[-1], recorded.stream.rpartition("/")[2]
+        if last.replicaset == name and last.position == rollout.request.position:
+            rollout.request = rollout_requests.disturbed(rollout.request, recorded)
 
     def _start(
         self,
@@ -431,7 +435,7 @@ class Rollouts:
             owner, rollout, "FoundNewReplicaSet", f'Found new replica set "{name}"', now
         )
 
-    def _words(self, request: _Request, last: Revision | None, position: int) -> str:
+    def _words(self, request: Request, last: Revision | None, position: int) -> str:
         """What was changed, where the user wrote nothing (rule 2)."""
         if request.rolled_back_to:
             return f"rolled back to revision {request.rolled_back_to}"
@@ -446,21 +450,7 @@ class Rollouts:
         return template_changes.describe_change(old, new)
 
 
-def _request(
-    recorded: Recorded, written: str, annotated: str, rolled_back_to: int = 0
-) -> _Request:
-    return _Request(
-        position=recorded.position,
-        at=recorded.timestamp,
-        who=recorded.actor,
-        written=written,
-        rolled_back_to=rolled_back_to,
-        command=recorded.command_id,
-        annotated=annotated,
-    )
-
-
-def _origin(request: _Request, last: Revision | None) -> str:
+def _origin(request: Request, last: Revision | None) -> str:
     if request.rolled_back_to:
         return f"revision {request.rolled_back_to}"
     return f"revision {last.revision}" if last is not None else "create"

@@ -7,7 +7,7 @@ import msgspec
 
 from domain import owners
 from domain.node import Node
-from projections import rollouts
+from projections.rollout_requests import Request
 from projections.rollouts import Revision
 from projections.status import Condition, DeploymentStatus
 
@@ -24,7 +24,7 @@ class NodeRow(msgspec.Struct, frozen=True, array_like=True):
 class RolloutRow(msgspec.Struct, frozen=True, array_like=True):
     key: str
     uid: str
-    request: rollouts._Request
+    request: Request
     conditions: tuple[Condition, ...]
     revisions: list[Revision]
     status: DeploymentStatus

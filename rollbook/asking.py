@@ -83,11 +83,13 @@ class Commands(Session):
     ) -> Answer:
         """Run these images: container name (`*` for all) to image."""
         reference = self.reference(target, said.get("namespace"))
-        body = (
-            pod.SetPodImage(images=dict(images))
-            if reference.kind == POD
-            else deployment.SetImage(images=dict(images))
-        )
+        body: pod.SetPodImage | replicaset.SetReplicaSetImage | deployment.SetImage
+        if reference.kind == POD:
+            body = pod.SetPodImage(images=dict(images))
+        elif reference.kind == REPLICASET:
+            body = replicaset.SetReplicaSetImage(images=dict(images))
+        else:
+            body = deployment.SetImage(images=dict(images))
         return await self.command("set-image", reference, body, **said)
 
     async def set_resources(

@@ -209,6 +209,19 @@ class Questions(Session):
                 return
             after = page.last
 
+    async def recorded(self, stream: str, at: moments.When | None = None) -> None:
+        """Raises `Rejected` (NotFound), with names that are like it, for an object of
+        which the log has nothing, or had nothing at `at`.
+
+        `stream` is what `log` takes; of kinds and prefixes nothing is asked.
+        """
+        named = self.stream(stream)
+        if named and not named.endswith("/"):
+            found = await self._log_page(named, 0, 0, (), at, limit=1)
+            if not found.events:
+                about = queries.WhyQuery(stream=named)
+                await self.ask("why", about, queries.WhyAnswer, at)
+
     async def events(
         self, stream: str = "", *, after: int = 0, types: Sequence[str] = ()
     ) -> AsyncIterator[queries.LogRow]:
@@ -388,9 +401,10 @@ class Questions(Session):
         until: int,
         types: Sequence[str],
         at: moments.When | None = None,
+        limit: int = LOG_PAGE,
     ) -> queries.LogAnswer:
         question = queries.LogQuery(
-            after=after, until=until, limit=LOG_PAGE, stream=stream, types=tuple(types)
+            after=after, until=until, limit=limit, stream=stream, types=tuple(types)
         )
         return await self.ask("log", question, queries.LogAnswer, at)
 

@@ -154,6 +154,7 @@ def _decide(state: State, at: Target, body: command.Command, cause: str) -> Deci
             | replicaset.ApplyReplicaSet()
             | replicaset.ReplaceReplicaSet()
             | replicaset.ScaleReplicaSet()
+            | replicaset.SetReplicaSetImage()
             | replicaset.DeleteReplicaSet()
         ):
             return _replicaset(state, at, body)

@@ -10,6 +10,7 @@ import msgspec
 
 from domain import names
 from domain.protocol import MetricMessage, NodeUsage, PodUsage, Usage
+from workers import metrics
 from workers.state import State
 
 BYTES_MAX: Final = 4_096
@@ -52,7 +53,8 @@ def take_usage(state: State, node: str, usage: Usage, at: float) -> None:
         return key if mine else ""
 
     kept = state.metrics.hear_usage(usage, at, owns, state.count)
-    if kept:
+    idle = not usage.pods and 0 < usage.window <= metrics.WINDOW_MAX
+    if kept or idle:
         state.measured.append(
             NodeUsage(node=node, at=at, window=usage.window, pods=kept)
         )

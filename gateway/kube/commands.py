@@ -193,10 +193,13 @@ def _of_spec(own: str, old: JSON, new: JSON) -> Command | None:
             if new.get("paused"):
                 return Command("pause", deployment.PauseDeployment())
             return Command("resume", deployment.ResumeDeployment())
-        case "deployment", "template":
+        case "deployment" | "replicaset", "template":
             images = _changed_images(_template({"spec": old}), _template({"spec": new}))
             if images is None:
                 return None
+            if own == "replicaset":
+                body = replicaset.SetReplicaSetImage(images=images)
+                return Command("set-image", body)
             return Command("set-image", deployment.SetImage(images=images))
         case "pod", "containers" | "initContainers":
             whole = [_template({"spec": {"template": {"spec": s}}}) for s in (old, new)]

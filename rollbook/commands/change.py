@@ -97,7 +97,7 @@ async def _synced(
 @click.group("set", cls=flags.Group)
 @options.namespaced
 def set_() -> None:
-    """Change images or resources of a Deployment.
+    """Change images or resources.
 
     \b
     Examples:
@@ -120,13 +120,17 @@ def image(
     choice: common.Choice,
     change: common.Change,
 ) -> None:
-    """Run other images: a new revision, rolled out at once.
+    """Run other images.
+
+    A Deployment rolls out a new revision at once. A ReplicaSet gives the images to the
+    pods that it creates from now on, and a pod's containers start anew in their place.
 
     \b
     Examples:
       rollbook set image deployment/nginx nginx=nginx:1.9.1
       rollbook set image deploy/web web=web:2 log=fluent:3 --cause "release 2"
       rollbook set image deploy/web '*=registry/all:7'
+      rollbook set image pod/web-1 web=web:2
     """
     resources, images = split_images(choice.words)
     if choice.selector and choice.everything:

@@ -86,6 +86,8 @@ def log(
 ) -> None:
     """Print the events of the log: position, time, who, what, in words.
 
+    Also those of an object that is gone.
+
     \b
     Examples:
       rollbook log deployment/nginx
@@ -104,6 +106,7 @@ def log(
     names = [name for each in types for name in each.split(",") if name]
 
     async def work(cluster: Cluster) -> None:
+        await cluster.recorded(what, at)
         after = await start(cluster, since)
         rows = (
             cluster.events(what, after=after, types=names)

@@ -116,6 +116,7 @@ def replay(
 
     async def work(cluster: Cluster) -> None:
         stream = cluster.reference(what).key if what else ""
+        await cluster.recorded(stream)
         player = _Player(cluster, stream, await start(cluster, since) + 1, to, speed)
         if drawn:
             from rollbook import drawing  # rich is slow to import

@@ -214,6 +214,38 @@ async def test_the_log_tells_events_in_the_same_words(service: Service) -> None:
     assert {"before": 4, "after": 1} in facts
 
 
+@pytest.mark.parametrize("verb", ["log", "log -f", "log --since 1", "replay"])
+async def test_an_object_that_never_was_has_no_log(service: Service, verb: str) -> None:
+    """It is told as `why` tells it, with the names that are like it: exit status 1,
+    also where the log would be followed."""
+    await answering_from(service, incident())
+    ran = await service.run(*verb.split(), "deployment/wep")
+    text = 'deployments.apps "wep" not found, now or before; is it deployment/web?'
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err == f"Error from server (NotFound): {text}\n"
+
+
+async def test_an_object_that_is_gone_or_has_not_come_has_its_log(
+    service: Service,
+) -> None:
+    """Of one that was deleted the log has all; nothing of a type that none of its
+    events is; and before it came that is what is said."""
+    sim = incident()
+    before = len(sim.log)
+    sim.ask("deployment", "web", "delete", {})
+    sim.ask("deployment", "late", "create", {"manifest": manifest("late", "app:1", 1)})
+    sim.settle()
+    await answering_from(service, sim)
+    gone = await service.run("log", "deployment/web")
+    assert (gone.status, gone.err) == (0, "")
+    assert "was deleted" in gone.out.splitlines()[-1]
+    none = await service.run("log", "deployment/web", "--type", "PodCreated")
+    assert (none.status, none.out, none.err) == (0, "", "")
+    early = await service.run("log", "deployment/late", "--at", str(before))
+    assert (early.status, early.out) == (1, "")
+    assert f"not found at position {before}: it came at position" in early.err
+
+
 async def test_replay_draws_each_step(service: Service) -> None:
     """Without a terminal: a picture for each step, pods as marks, words beside them."""
     sim = incident()

@@ -37,6 +37,25 @@ async def test_diff_names_what_was_created_deleted_and_changed() -> None:
     service.past.close()
 
 
+@pytest.mark.asyncio
+async def test_an_object_that_never_was_has_no_differences() -> None:
+    """It is not found; one that is at neither moment, but was once, does not differ."""
+    sim, position, _ = scaled()
+    service = await serving(sim)
+    now, early = {"position": position}, {"position": 1}
+    of = {"kind": "deployment", "namespace": "default"}
+    never = {"before": early, "after": now, **of, "name": "never"}
+    refused = await ask(service, "diff", never)
+    assert refused["error"]["reason"] == "NotFound"
+    assert refused["error"]["message"] == 'deployments.apps "never" not found'
+    (owner,) = sim.cluster.desired.deployments.values()
+    young = {"before": early, "after": {"position": 2}, **of, "name": owner.name}
+    found = await ask(service, "diff", young)
+    assert "error" not in found
+    assert not found.get("changes")
+    service.past.close()
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.asyncio
 async def test_diff_finds_exactly_what_comparing_everything_finds(seed: int) -> None:

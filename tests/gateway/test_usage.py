@@ -16,6 +16,9 @@ from tests.gateway.support import Written, ask
 from tests.support.cluster import SimCluster
 from tests.workers import scenes
 from tests.workers.test_autoscaling import KEY, started, under_load
+from workers import metric_intake
+
+IDLE = protocol.Usage(window=15.0, pods=())
 
 
 def used(held: Pod, cpu: float, memory: float) -> protocol.PodUsage:
@@ -67,6 +70,40 @@ async def test_usage_of_pods_and_of_their_nodes() -> None:
     (node,) = await rows(service, kind="node")
     assert (node["cpu"], node["memory"], node["window"]) == (350_000_000, 100, 15.0)
     assert node["at"] == sim.now
+
+
+@pytest.mark.asyncio
+async def test_a_node_that_runs_nothing_uses_nothing() -> None:
+    """Of a node without pods zero is known, as soon as it has said so, and for as long
+    as it says so; a node that has said nothing has no row."""
+    sim = SimCluster(nodes=2)
+    sim.settle()
+    reader = await Written(sim).folded()
+    service = Service(reader, now=lambda: sim.now)
+    assert await rows(service, kind="node") == []
+    heard: list[protocol.NodeUsage] = []
+    for usage in (protocol.Usage(window=0.0, pods=()), IDLE):
+        metric_intake.take_usage(sim.state, "worker-1", usage, sim.now)
+        heard += sim.state.measured
+        sim.state.measured.clear()
+    assert [each.window for each in heard] == [15.0], "one of no length is refused"
+    reader.live.hear(msgspec.json.encode(protocol.Live(usage=tuple(heard))))
+    (row,) = await rows(service, kind="node")
+    assert (row["name"], row["cpu"], row["memory"]) == ("worker-1", 0, 0)
+    assert (row["at"], row["window"]) == (sim.now, 15.0)
+    sim.jump(FRESH_SECONDS + 1.0)
+    assert await rows(service, kind="node") == []
+
+
+@pytest.mark.asyncio
+async def test_pods_that_are_not_measured_yet_are_not_nothing() -> None:
+    """A node that spoke before its pods were there is unknown until they are."""
+    sim = SimCluster(nodes=1)
+    scenes.deploy(sim, replicas=1)
+    reader = await Written(sim).folded()
+    spoke = protocol.NodeUsage(node="worker-1", at=sim.now, window=15.0, pods=())
+    reader.live.hear(msgspec.json.encode(protocol.Live(usage=(spoke,))))
+    assert await rows(Service(reader, now=lambda: sim.now), kind="node") == []
 
 
 @pytest.mark.asyncio

@@ -58,6 +58,16 @@ def test_a_rate_needs_two_samples() -> None:
     )
 
 
+def test_a_node_that_runs_nothing_says_so() -> None:
+    """From the second sample on, and for as long as there is no container at all: one
+    that waits for its second sample is not nothing."""
+    meter = Meter()
+    assert meter.read(100.0, [], named) is None
+    assert meter.read(115.0, [], named) == protocol.Usage(window=15.0, pods=())
+    assert meter.read(130.0, [sample(1.0)], named) is None
+    assert meter.read(130.0, [], named) is None, "a window of no length"
+
+
 def test_a_pod_is_told_as_a_whole_or_not_at_all() -> None:
     """A container that has just started makes its pod wait, and no other one."""
     meter = Meter()
@@ -182,6 +192,12 @@ def test_the_next_report_carries_usage_once() -> None:
     ]
     sizes = [len(each.usage.pods) for each in reports if each.usage is not None]
     assert sizes == [agent.USAGE_PODS_MAX, 5]
+    idle = protocol.Usage(window=15.0, pods=())
+    told = [*machine.on_usage(40.0, idle), *machine.on_tick(40.2)]
+    reports = [
+        each.report for each in told if isinstance(each, agent_effects.SendReport)
+    ]
+    assert [each.usage for each in reports if each.usage is not None] == [idle]
 
 
 def test_time_of_process_does_not_matter() -> None:

@@ -220,6 +220,46 @@ def test_a_cause_that_is_left_from_another_change_says_nothing() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("verb", "body", "done"),
+    [
+        ("set-image", {"images": {"*": "nginx:7"}}, "was given another template"),
+        ("delete", {}, "was deleted"),
+        ("delete", {"orphan": True}, "was deleted"),
+        ("delete", {"foreground": True}, "was deleted"),
+        ("label", {"changes": {"app": "mine"}, "overwrite": True}, "was let go"),
+    ],
+    ids=["template", "deleted", "orphaning", "foreground", "released"],
+)
+def test_a_revision_that_a_replicaset_made_necessary_says_so(
+    verb: str, body: dict[str, object], done: str
+) -> None:
+    """Spec 2.4: where the ReplicaSet that runs is no longer fit, another one begins
+    with the same template. Its cause, actor and time are those of what was done to the
+    ReplicaSet, and nothing of the revision before."""
+    sim = SimCluster(nodes=1)
+    ask(sim, Typed("create", {}, "the first one"), "ann", annotated=False)
+    sim.settle()
+    (first,) = revisions(sim)
+    sim.jump(GAP)
+    target = Target(
+        namespace="default", kind="replicaset", name=first.replicaset, verb=verb
+    )
+    item = sim.command_input(target, body)
+    subject = item.subject.replace(f".{item.user}.", ".ben.")
+    sim.step(msgspec.structs.replace(item, user="ben", subject=subject))
+    assert sim.said[-1].result == "accepted"
+    sim.settle()
+
+    before, new = revisions(sim)
+    assert before.cause == "the first one"
+    assert new.cause == f"ReplicaSet {first.replicaset} {done}"
+    by_itself = verb == "label"  # the controller lets go of what does not match
+    assert new.who == ("controller/deployment" if by_itself else "user/ben")
+    assert new.started_at >= before.started_at + GAP
+    assert (new.origin, new.result) == (f"revision {before.revision}", "complete")
+
+
 def test_an_undo_goes_to_a_revision_whose_replicaset_is_long_gone() -> None:
     """With one old ReplicaSet kept, the first of many templates runs again."""
     sim = SimCluster(nodes=1)

@@ -81,6 +81,43 @@ def test_another_template_is_for_pods_to_come(sim: SimCluster) -> None:
     assert sorted(image(sim, held) for held in members(sim)) == ["app:1", "app:2"]
 
 
+def test_the_images_of_a_replicaset_are_set(sim: SimCluster) -> None:
+    """Spec 3.10: by a container's name or by `*`; of pods to come, and nothing else
+    changes."""
+    make(sim, replicaset_manifest())
+    raw = replicaset_manifest()["spec"]["template"]["spec"]
+    (name,) = [each["name"] for each in raw["containers"]]
+    position = len(sim.log)
+    told = sim.ask("replicaset", "rs", "set-image", {"images": {name: "app:7"}})
+    again = sim.ask("replicaset", "rs", "set-image", {"images": {"*": "app:7"}})
+
+    assert (told.result, again.result) == ("accepted", "unchanged")
+    assert [each for each in sim.kinds(position) if each.startswith("ReplicaSet")] == [
+        "ReplicaSetTemplateChanged"
+    ]
+    assert {image(sim, held) for held in members(sim)} == {"app:1"}
+    sim.ask("pod", members(sim)[0].name, "delete")
+    sim.settle()
+    assert sorted(image(sim, held) for held in members(sim)) == ["app:1", "app:7"]
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "reason", "message"),
+    [
+        ("other", {"*": "a"}, "NotFound", 'replicasets.apps "other" not found'),
+        ("rs", {"x": "a"}, "BadRequest", 'unable to find container named "x"'),
+        ("rs", {}, "BadRequest", "at least one image update is required"),
+    ],
+)
+def test_images_of_a_replicaset_that_cannot_be_set(
+    sim: SimCluster, name: str, images: dict[str, str], reason: str, message: str
+) -> None:
+    """Nothing happens, and the message says what is wrong."""
+    make(sim, replicaset_manifest())
+    answer = sim.ask("replicaset", name, "set-image", {"images": images})
+    assert (answer.reason, answer.message) == (reason, message)
+
+
 def test_what_apply_left_out_is_removed_and_what_others_set_stays(
     sim: SimCluster,
 ) -> None:

@@ -55,6 +55,20 @@ async def test_an_eviction_ends_a_pod(running: Api) -> None:
 
 
 @pytest.mark.asyncio
+async def test_the_image_of_a_replicaset_is_set(running: Api) -> None:
+    """`kubectl set image rs/x` is the command of that name, and its Deployment rolls
+    out its own template anew, with whoever did that as the reason."""
+    rs = next(iter(running.reader.cluster.desired.replicasets)).rpartition("/")[2]
+    path = f"/apis/apps/v1/namespaces/default/replicasets/{rs}"
+    image = {"containers": [{"name": "c", "image": "nginx:7"}]}
+    patch = {"spec": {"template": {"spec": image}}}
+    done = await running.ask("PATCH", path, patch, type_=STRATEGIC)
+    assert (done.code, running.sent[-1][0]) == (200, "set-image"), done.document
+    shown = done["spec"]["template"]["spec"]["containers"][0]
+    assert shown["image"] == "nginx:7"
+
+
+@pytest.mark.asyncio
 async def test_the_image_of_a_pod_is_set_and_little_else_of_it(running: Api) -> None:
     """`kubectl set image pod/x` is the command of that name; what a pod may not change
     is 422 in Kubernetes' words, and nothing of the patch happens (spec 1.7)."""
