@@ -7,10 +7,22 @@
 """
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any, Final
 
 AGAIN_SECONDS: Final = 5.0
 """A task is asked again after so long; whoever tidies up is given that time first."""
+
+
+async def until_one_ends(*parts: Coroutine[None, None, None]) -> None:
+    """Runs all of them; raises what ended the first, and ends the others."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        await end(*tasks)
 
 
 async def end(*tasks: asyncio.Task[Any], again: float = AGAIN_SECONDS) -> None:

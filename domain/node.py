@@ -21,6 +21,8 @@ from domain.protocol import NodeInfo
 UNSCHEDULABLE_TAINT: Final = "node.kubernetes.io/unschedulable"
 NOT_READY_TAINT: Final = "node.kubernetes.io/not-ready"
 UNREACHABLE_TAINT: Final = "node.kubernetes.io/unreachable"
+ENGINE_TAINT: Final = "rollbook/engine-unavailable"
+"""The kubelet's word that its container engine fails; the value says how."""
 CONDITION_TAINTS: Final = (UNSCHEDULABLE_TAINT, NOT_READY_TAINT, UNREACHABLE_TAINT)
 
 # --- commands ---------------------------------------------------------------------
@@ -231,7 +233,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lost_at: float = 0.0
     """Since when its pods are given up after what they tolerate; 0 while not."""
     shed: tuple[podspec.Taint, ...] = ()
-    """The NoExecute taints that its last event took from it."""
+    """The NoExecute taints, and that of its engine, that its last event took away."""
     health_position: int = 0
     """The last event that said how the node is, or changed what pods are evicted for:
     what becomes of its pods has that cause, not a label and no count of reports."""
@@ -375,7 +377,9 @@ def evolve(node: Node | None, recorded: Recorded) -> Node | None:
         **_change(event, recorded.timestamp),
     )
     held, left = node.no_execute_taints(), after.no_execute_taints()
-    shed = tuple(taint for taint in held if taint not in left)
+    engine = (taint for taint in node.info.taints if taint.key == ENGINE_TAINT)
+    gone = (t for t in engine if t not in after.info.taints)
+    shed = (*(taint for taint in held if taint not in left), *gone)
     told = isinstance(event, _HEALTH) or held != left
     if shed == node.shed and not told:
         return after

@@ -13,7 +13,7 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -158,7 +158,7 @@ async def _serve(
         numbers.unready = ""
         if ready is not None:
             ready()
-        await _until_one_ends(*parts)
+        await cancelling.until_one_ends(*parts)
 
 
 async def _kubernetes_api(
@@ -230,17 +230,6 @@ async def _watch(
     raise errors.Permanent(
         "the NATS server has ended the connection for good: is the login still known?"
     )
-
-
-async def _until_one_ends(*parts: Coroutine[None, None, None]) -> None:
-    """Runs all of them; raises what ended the first, and ends the others."""
-    tasks = [asyncio.create_task(part) for part in parts]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        await cancelling.end(*tasks)
 
 
 async def _patiently(work: Callable[[], Awaitable[T]]) -> T:

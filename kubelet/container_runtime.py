@@ -23,6 +23,7 @@ import msgspec
 from adapters import cancelling, engine
 from adapters import engine_answers as answers
 from domain import errors, podspec, protocol
+from domain import node as domain_node
 from kubelet import (
     container_cgroups,
     container_exits,
@@ -42,7 +43,6 @@ from kubelet import runtime as port
 from kubelet.container_sandboxes import Pod, Run
 
 CLOSE_SECONDS: Final = 60.0
-ENGINE_AWAY: Final = container_sandboxes.PREFIX + "engine-unavailable"
 
 
 class ContainerRuntime:
@@ -265,7 +265,9 @@ class ContainerRuntime:
         if ground is None:
             return self._info
         how, images = ground.trouble or "", ground.images.listed
-        away = podspec.Taint(key=ENGINE_AWAY, value=how, effect="NoSchedule")
+        away = podspec.Taint(
+            key=domain_node.ENGINE_TAINT, value=how, effect="NoSchedule"
+        )
         taints = (away,) if how else ()
         return msgspec.structs.replace(self._info, taints=taints, images=images)
 

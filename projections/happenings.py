@@ -15,10 +15,8 @@ from typing import Final
 
 from domain import autoscaler, deployment, events, names, node, pod, replicaset
 from domain.events import Event, Recorded
-from domain.plans import node_health
-from domain.plans import tolerations as pod_tolerations
 from domain.pod import Pod
-from projections import happening, happenings_autoscalers
+from projections import happening, happenings_autoscalers, happenings_nodes
 from projections.cluster import Cluster
 from projections.happening import Happening as Happening
 from projections.happening import Type
@@ -299,7 +297,9 @@ def _pod_terminating(
         return []
     found: list[Happening] = []
     if event.reason == EVICTED:
-        found.append(_about_eviction(recorded, before, "Marking for deletion"))
+        found.append(
+            happenings_nodes.about_eviction(recorded, before, "Marking for deletion")
+        )
     by_controller = recorded.actor == events.REPLICASET_CONTROLLER
     if by_controller and _is_kept(cluster, before.owner):
         found.append(
@@ -318,19 +318,6 @@ def _is_kept(cluster: Cluster, key: str) -> bool:
         return False
     owner = cluster.desired.owner_of(key)
     return owner is None or owner.stage != deployment.DELETING
-
-
-def _about_eviction(
-    recorded: Recorded, held: Pod, doing: str, index: int = 0
-) -> Happening:
-    return happening.about_pod(
-        recorded,
-        held,
-        reason="TaintManagerEviction",
-        message=f"{doing} Pod {held.namespace}/{held.name}",
-        source="taint-eviction-controller",
-        index=index,
-    )
 
 
 def _killing(
@@ -356,94 +343,6 @@ def _killing(
     ]
 
 
-# --- about nodes ------------------------------------------------------------------
-
-
-def _node_registered(
-    recorded: Recorded, _before: Pod | None, cluster: Cluster
-) -> list[Happening]:
-    name = recorded.stream.partition("/")[2]
-    message = f"Node {name} event: Registered Node {name} in Controller"
-    return [_about_node(recorded, cluster, "RegisteredNode", message)]
-
-
-def _node_ready(
-    recorded: Recorded, _before: Pod | None, cluster: Cluster
-) -> list[Happening]:
-    name = recorded.stream.partition("/")[2]
-    message = f"Node {name} status is now: NodeReady"
-    line = _about_node(recorded, cluster, "NodeReady", message, source="kubelet")
-    return [line, *_evictions_cancelled(recorded, cluster, 1)]
-
-
-def _node_relieved(
-    recorded: Recorded, _before: Pod | None, cluster: Cluster
-) -> list[Happening]:
-    return _evictions_cancelled(recorded, cluster, 0)
-
-
-def _evictions_cancelled(
-    recorded: Recorded, cluster: Cluster, first: int
-) -> list[Happening]:
-    """The pods that were to go after a while, and may stay: the taints that they
-    tolerated for that long are gone (spec 4.6, 4.7)."""
-    use = cluster.actual.nodes.get(recorded.stream.partition("/")[2])
-    if use is None or use.node.position != recorded.position or not use.node.shed:
-        return []
-    left = use.node.no_execute_taints()
-    found: list[Happening] = []
-    for key in use.pods:
-        held = cluster.actual.pods[key]
-        facts = cluster.desired.templates.get(held.template)
-        if facts is None or not held.active:
-            continue
-        tolerated = pod_tolerations.with_default_tolerations(
-            facts.template.spec.tolerations
-        )
-        was_due = node_health.eviction_time(tolerated, (*use.node.shed, *left), 0.0)
-        if was_due is not None and (
-            node_health.eviction_time(tolerated, left, 0.0) is None
-        ):
-            index = first + len(found)
-            found.append(
-                _about_eviction(recorded, held, "Cancelling deletion of", index)
-            )
-    return found
-
-
-def _node_unready(
-    recorded: Recorded, _before: Pod | None, cluster: Cluster
-) -> list[Happening]:
-    """The node, and every pod on it that has been heard of (spec 4.6)."""
-    name = recorded.stream.partition("/")[2]
-    message = f"Node {name} status is now: NodeNotReady"
-    found = [_about_node(recorded, cluster, "NodeNotReady", message)]
-    use = cluster.actual.nodes.get(name)
-    for key in use.pods if use is not None else ():
-        held = cluster.actual.pods[key]
-        if held.seen is not None and not held.terminal:
-            found.append(
-                happening.about_pod(
-                    recorded,
-                    held,
-                    reason="NodeNotReady",
-                    message="Node is not ready",
-                    source="node-controller",
-                    type_="Warning",
-                    index=len(found),
-                )
-            )
-    return found
-
-
-def _node_removed(
-    recorded: Recorded, _before: Pod | None, cluster: Cluster
-) -> list[Happening]:
-    name = recorded.stream.partition("/")[2]
-    message = f"Node {name} event: Removing Node {name} from Controller"
-    return [_about_node(recorded, cluster, "RemovingNode", message)]
-
-
 # --- the table ---------------------------------------------------------------------
 
 Handler = Callable[[Recorded, Pod | None, Cluster], list[Happening]]
@@ -461,26 +360,11 @@ _LINES: Final[dict[type[Event], Handler]] = {
     pod.PodTerminationRequested: _pod_terminating,
     autoscaler.AutoscalerRescaled: happenings_autoscalers.rescaled,
     autoscaler.AutoscalerConditionsChanged: happenings_autoscalers.changed,
-    node.NodeRegistered: _node_registered,
-    node.NodeBecameReady: _node_ready,
-    node.NodeBecameUnready: _node_unready,
-    node.NodeSpared: _node_relieved,
-    node.NodeTainted: _node_relieved,
-    node.NodeRemoved: _node_removed,
+    node.NodeRegistered: happenings_nodes.registered,
+    node.NodeBecameReady: happenings_nodes.ready,
+    node.NodeBecameUnready: happenings_nodes.unready,
+    node.NodeChanged: happenings_nodes.changed,
+    node.NodeSpared: happenings_nodes.relieved,
+    node.NodeTainted: happenings_nodes.relieved,
+    node.NodeRemoved: happenings_nodes.removed,
 }
-
-
-def _about_node(
-    recorded: Recorded,
-    cluster: Cluster,
-    reason: str,
-    message: str,
-    source: str = "node-controller",
-) -> Happening:
-    name = recorded.stream.partition("/")[2]
-    use = cluster.actual.nodes.get(name)
-    uid = use.node.uid if use is not None else ""
-    about = ("Node", "", name, uid)
-    return happening.line(
-        recorded, reason=reason, message=message, about=about, source=source
-    )

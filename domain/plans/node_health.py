@@ -25,7 +25,7 @@ import msgspec
 
 from domain import node as nodes
 from domain import objects, times
-from domain.plans.placement import NO_EXECUTE, NO_SCHEDULE, matches_taint
+from domain.plans.placement import NO_EXECUTE, matches_taint
 from domain.plans.tolerations import with_default_tolerations
 from domain.podspec import Taint, Toleration
 
@@ -249,20 +249,6 @@ def judge(
             message=node.reported_message,
         )
     return None
-
-
-def taints_of(
-    status: Status, *, lost: bool, cordoned: bool, own: Iterable[Taint] = ()
-) -> tuple[Taint, ...]:
-    """All taints of a node: those that users set, its cordon's and its condition's."""
-    found = list(own)
-    if cordoned:
-        found.append(Taint(key=nodes.UNSCHEDULABLE_TAINT, effect=NO_SCHEDULE))
-    if status != "True":
-        found.append(Taint(key=_condition_taint(status), effect=NO_SCHEDULE))
-        if lost:
-            found.append(Taint(key=_condition_taint(status), effect=NO_EXECUTE))
-    return tuple(found)
 
 
 def zone_of(labels: Mapping[str, str]) -> str:

@@ -19,7 +19,7 @@ take each other's places: equal facts always give equal victims.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -165,18 +165,6 @@ def age_bucket(moment: float | None, now: float) -> int:
         return _NO_TIME
     micros = int((now - moment) * 1e6 + 0.5)
     return (micros * 1000).bit_length() - 1 if micros > 0 else JUST_NOW
-
-
-def slow_start_batches(count: int, initial: int = 1) -> Iterator[int]:
-    """The sizes of the batches in which `count` pods are created: 1, 2, 4, … (3.4).
-
-    Whoever creates finishes a batch in which something failed, and takes no other.
-    """
-    size = min(count, initial)
-    while size > 0:
-        yield size
-        count -= size
-        size = min(2 * size, count)
 
 
 def parse_deletion_cost(text: str) -> int:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -163,7 +163,7 @@ async def _serve(
         _log.info("measuring; %s", told.prometheus or "no Prometheus is known")
         if ready is not None:
             ready()
-        await _until_one_ends(*parts)
+        await cancelling.until_one_ends(*parts)
 
 
 def _session(connections: int) -> aiohttp.ClientSession:
@@ -202,14 +202,3 @@ async def _watch(client: nats_wire.Client, numbers: Numbers) -> None:
     raise errors.Permanent(
         "the NATS server has ended the connection for good: is the login still known?"
     )
-
-
-async def _until_one_ends(*parts: Coroutine[None, None, None]) -> None:
-    """Runs all of them; raises what ended the first, and ends the others."""
-    tasks = [asyncio.create_task(part) for part in parts]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        await cancelling.end(*tasks)

@@ -72,3 +72,24 @@ async def test_whoever_is_cancelled_meanwhile_ends_the_tasks_first() -> None:
         with pytest.raises(asyncio.CancelledError):
             await ending
     assert tasks[0].cancelled()
+
+
+@pytest.mark.asyncio
+async def test_parts_that_run_together_end_with_the_first() -> None:
+    """Whatever ended it is raised, and afterwards the others have ended too."""
+    deaf = Deaf(0)
+    ended = asyncio.Event()
+
+    async def other() -> None:
+        try:
+            await deaf.run()
+        finally:
+            ended.set()
+
+    async def failing() -> None:
+        await asyncio.sleep(0)
+        raise LookupError("the first")
+
+    with pytest.raises(LookupError, match="the first"):
+        await cancelling.until_one_ends(other(), failing())
+    assert ended.is_set()

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from domain import catalogue, protocol
+from domain import catalogue, node, podspec, protocol
 from domain.events import Recorded
 from domain.replicaset import ReplicaSetScaled
 from projections.cluster import Cluster
@@ -276,6 +276,38 @@ def test_a_dead_node_and_what_becomes_of_its_pods() -> None:
             f"Marking for deletion Pod default/{lost}",
         ),
     ]
+
+
+def test_a_container_engine_that_fails_is_told_until_it_works_again() -> None:
+    """The node stays ready, so nothing else would tell: a warning with how it fails,
+    and a line when that is over; what else a node says of itself is no news."""
+    sim = running(replicas=1, nodes=1)
+    worker = sim.nodes["worker-1"]
+    before = len(told(sim).of("Node", "", "worker-1"))
+    away = [
+        podspec.Taint(key=node.ENGINE_TAINT, value=how, effect="NoSchedule")
+        for how in ("not-answering", "not-reachable")
+    ]
+    image = protocol.ContainerImage(names=("web:1",), size_bytes=1)
+    for changed in (
+        {"taints": (away[0],)},
+        {"taints": (away[1],)},
+        {"taints": ()},
+        {"images": (image,)},
+    ):
+        info = msgspec.structs.replace(worker.info, **changed)
+        worker.describe(sim.now, info)
+        sim.run_for(5.0)
+    found = told(sim).of("Node", "", "worker-1")[before:]
+    down = "container runtime is down: its engine is {}; what runs goes on"
+    assert [(x.type, x.reason, x.message, x.source) for x in found] == [
+        ("Warning", "ContainerRuntimeNotReady", down.format(how), "kubelet")
+        for how in ("not answering", "not reachable")
+    ] + [
+        ("Normal", "ContainerRuntimeReady", "container runtime is up again", "kubelet")
+    ]
+    assert sim.cluster.actual.nodes["worker-1"].ready
+    assert not about(told(sim), "Pod", "TaintManagerEviction")
 
 
 @pytest.mark.parametrize("how", ["heard again", "untainted"])

@@ -5,7 +5,6 @@ import pytest
 
 from domain.plans import node_health
 from domain.plans.node_health import DEFAULTS, Health, Zone
-from domain.podspec import Taint
 from tests.domain.plans.nodes import Nodes
 
 NOT_READY = "node.kubernetes.io/not-ready"
@@ -275,35 +274,6 @@ def test_a_change_of_rate_gives_no_slot_that_was_not_there() -> None:
 def test_a_zone_is_region_and_zone(labels: dict[str, str], zone: str) -> None:
     """Both labels name it (spec 4.6)."""
     assert node_health.zone_of(labels) == zone
-
-
-@pytest.mark.parametrize(
-    ("status", "lost", "cordoned", "expected"),
-    [
-        ("True", False, False, []),
-        ("True", False, True, [("node.kubernetes.io/unschedulable", "NoSchedule")]),
-        ("False", False, False, [(NOT_READY, "NoSchedule")]),
-        (
-            "Unknown",
-            True,
-            False,
-            [(UNREACHABLE, "NoSchedule"), (UNREACHABLE, "NoExecute")],
-        ),
-        ("False", True, False, [(NOT_READY, "NoSchedule"), (NOT_READY, "NoExecute")]),
-    ],
-)
-def test_the_taints_of_a_node(
-    status: node_health.Status,
-    lost: bool,
-    cordoned: bool,
-    expected: list[tuple[str, str]],
-) -> None:
-    """NoSchedule at once, NoExecute when lost, and the cordon's (spec 4.6)."""
-    own = Taint(key="k", effect="NoExecute")
-    found = node_health.taints_of(status, lost=lost, cordoned=cordoned, own=[own])
-
-    assert [(each.key, each.effect) for each in found[1:]] == expected
-    assert found[0] == own
 
 
 def test_the_limits_are_those_of_kubernetes() -> None:

@@ -76,37 +76,6 @@ def test_pods_are_not_looked_at_when_none_must_end() -> None:
     assert found.create == 1
 
 
-def slow_start(count: int, outcomes: list[bool]) -> tuple[list[int], int, int]:
-    """(batches, calls, created) of a creator that stops after a failed batch."""
-    results = iter([*outcomes, *itertools.repeat(True, count)])
-    batches, created = [], 0
-    for size in replicas.slow_start_batches(count):
-        batches.append(size)
-        done = [next(results) for _ in range(size)]
-        created += sum(done)
-        if not all(done):
-            break
-    return batches, sum(batches), created
-
-
-@pytest.mark.parametrize(
-    ("count", "outcomes", "batches", "calls", "created"),
-    [
-        (10, [], [1, 2, 4, 3], 10, 10),
-        (10, [False] * 10, [1], 1, 0),
-        (10, [True] * 5 + [False] * 5, [1, 2, 4], 7, 5),
-        (0, [], [], 0, 0),
-        (1, [], [1], 1, 1),
-        (2, [], [1, 1], 2, 2),
-    ],
-)
-def test_slow_start_of_spec_3_4(
-    count: int, outcomes: list[bool], batches: list[int], calls: int, created: int
-) -> None:
-    """Batches double, and stop after the first batch with a failure."""
-    assert slow_start(count, outcomes) == (batches, calls, created)
-
-
 @pytest.mark.parametrize(
     ("text", "cost"),
     [
