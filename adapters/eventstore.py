@@ -67,8 +67,9 @@ def open_log(
         from adapters import archive_log
 
         return archive_log.ArchivedLog(_path(url))
+    named = f"{scheme!r} names no" if url else "nothing names an"
     raise errors.Permanent(
-        f"{scheme!r} names no event store: use sqlite:///path/file.db, "
+        f"{named} event store: use sqlite:///path/file.db, "
         "postgresql://user@host/database or memory:"
     )
 

@@ -39,7 +39,8 @@ def documents(text: str) -> Iterator[Document]:
             value = None if node is None else reader.value(node, "")
             yield Document(value=value, duplicates=tuple(reader.duplicates))
     except yaml.YAMLError as error:
-        raise Unreadable(" ".join(str(error).split())) from error
+        text = str(error).replace('in "<unicode string>", line', "at line")
+        raise Unreadable(" ".join(text.split())) from error
     except RecursionError as error:
         raise Unreadable("the text is nested too deeply") from error
 

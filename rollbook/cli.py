@@ -41,7 +41,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "attach": ("rollbook.commands.attach", "Show what a container says from now on"),
     "cp": ("rollbook.commands.cp", "Copy files into a container and out of it"),
     "top": ("rollbook.commands.top", "Show what pods and nodes use"),
-    "wait": ("rollbook.commands.wait", "Wait until objects are so"),
+    "wait": ("rollbook.commands.wait", "Wait until objects are as asked"),
     "cordon": ("rollbook.commands.nodes", "Let a node take no new pods"),
     "uncordon": ("rollbook.commands.nodes", "Let a node take pods again"),
     "taint": ("rollbook.commands.taint", "Change what a node does not want"),

@@ -67,6 +67,9 @@ def load_files(
         if path == STDIN:
             loaded += load(stdin, "STDIN")
             continue
+        if path.startswith(("http://", "https://")):
+            how = f"curl -fsSL {path} | rollbook … -f -"
+            raise _bad(path, f"nothing is fetched from the web: {how}")
         for file in _files(Path(path), recursive):
             loaded += load(_read(file), str(file))
     return loaded

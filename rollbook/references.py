@@ -107,6 +107,12 @@ def find_kind(word: str) -> Kind | None:
     return _SPELLINGS.get(word.lower())
 
 
+def kind_like(word: str) -> Kind | None:
+    """The kind that somebody who wrote `word` may have meant."""
+    alike = get_close_matches(word.lower(), _SPELLINGS, n=1, cutoff=0.8)
+    return _SPELLINGS[alike[0]] if alike else None
+
+
 def parse_kind(word: str) -> Kind:
     """The kind that `word` spells. Raises `Failure` with kubectl's words (spec 6.1)."""
     kind = find_kind(word)

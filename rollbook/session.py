@@ -15,7 +15,13 @@ from adapters.exchange import Exchange, rejection
 from domain import errors, protocol, queries
 from domain.protocol import Answer, CommandMessage
 from rollbook import conditions, moments, settings
-from rollbook.references import Reference, at, find_kind, parse_reference
+from rollbook.references import (
+    Reference,
+    at,
+    find_kind,
+    kind_like,
+    parse_reference,
+)
 
 Object = dict[str, object]
 Manifest = Mapping[str, object]
@@ -106,11 +112,16 @@ class Session:
         within = conditions.text_at(manifest, "metadata", "namespace")
         title = conditions.text_at(manifest, "kind")
         version = conditions.text_at(manifest, "apiVersion")
+        for field, value in (("apiVersion", version), ("kind", title)):
+            if not value:
+                text = f"{field} is missing: every object needs apiVersion and kind"
+                raise errors.Rejected("BadRequest", text)
         kind = find_kind(title)
         if kind is None or kind.api_version != version:
-            raise errors.Rejected(
-                "BadRequest", f'no matches for kind "{title}" in version "{version}"'
-            )
+            text = f'no matches for kind "{title}" in version "{version}"'
+            if (meant := kind or kind_like(title)) is not None:
+                text += f", did you mean {meant.title} in {meant.api_version}?"
+            raise errors.Rejected("BadRequest", text)
         return at(kind, name, within or namespace or self.namespace)
 
     async def ask(

@@ -235,7 +235,7 @@ def _sentence(at: History, life: Life, now: float) -> str:
     if life.end is None:
         return f"{name} as it was at position {at.until}: {at.words(last)}"
     when = times.rfc3339_seconds(last.timestamp)
-    said = f"{name} is gone since {human(now - last.timestamp)} ago ({when})"
+    said = f"{name} has been gone for {human(now - last.timestamp)} ({when})"
     if birth is not None:
         said += f", after a life of {human(last.timestamp - birth.timestamp)}"
     bound = life.last(pod.PodScheduled)

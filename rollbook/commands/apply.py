@@ -63,7 +63,7 @@ def send_files(
     async def work(cluster: Cluster) -> None:
         async def one(pair: tuple[str, Object]) -> None:
             source, manifest = pair
-            reference = cluster.of_manifest(manifest)
+            reference = common.named_by(cluster, source, manifest)
             answer = None
             try:
                 if change.dry_run != "client":
@@ -80,7 +80,7 @@ def send_files(
 async def _apply(
     cluster: Cluster, source: str, manifest: Object, change: common.Change
 ) -> None:
-    reference = cluster.of_manifest(manifest)
+    reference = common.named_by(cluster, source, manifest)
     existed = await cluster.find(reference) is not None
     if change.dry_run == "client":
         operation = "configured" if existed else "created"

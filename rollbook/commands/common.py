@@ -199,7 +199,7 @@ async def targets(
     """
     if choice.files:
         manifests = load(choice.files, recursive=choice.recursive)
-        return [cluster.of_manifest(each) for _, each in manifests]
+        return [named_by(cluster, *each) for each in manifests]
     selection = parse_selection(choice.words, cluster.namespace)
     if selection.references:
         if choice.selector or choice.everything:
@@ -247,6 +247,16 @@ def load(
     if not loaded:
         raise Failure("error: no objects passed: the files are empty")
     return [(each.source, each.raw) for each in loaded]
+
+
+def named_by(cluster: Cluster, source: str, manifest: client.Object) -> Reference:
+    """The object that the manifest from the file `source` is about. Raises `Failure`
+    for one of no kind that there is."""
+    try:
+        return cluster.of_manifest(manifest)
+    except errors.Rejected as error:
+        text = f'error: unable to recognize "{source}": {error.message}'
+        raise Failure(text) from None
 
 
 async def each(references: Iterable[T], act: Callable[[T], Awaitable[None]]) -> None:

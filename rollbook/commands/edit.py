@@ -57,7 +57,11 @@ def edit(words: tuple[str, ...], change: common.Change) -> None:
     # The editor runs between two connections: it may stay open for an hour.
     reference, shown = common.run(find)
     before = printing.as_yaml(editable(shown))
-    text = click.edit(_HEAD + before, extension=".yaml")
+    try:
+        text = click.edit(_HEAD + before, extension=".yaml")
+    except click.ClickException as error:
+        text = f"error: no editor could be run ({error.message}): name one in EDITOR"
+        raise Failure(text) from None
     if text is None or not (wanted := _read(text)) or wanted == editable(shown):
         printing.talk(_CANCELLED)
         return

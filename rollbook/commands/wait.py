@@ -36,7 +36,7 @@ def wait(
     wanted: str,
     timeout: str,
 ) -> None:
-    """Wait until objects are so.
+    """Wait until objects are as asked: they have a condition or a value, or are gone.
 
     \b
     Examples:

@@ -63,6 +63,7 @@ Act = Callable[[Cluster], Awaitable[Answer]]
 VERBS: tuple[tuple[Act, str, str], ...] = (
     (lambda c: c.scale("deploy/a", 2), "deployment", "scale"),
     (lambda c: c.set_image("deploy/a", {"x": "y:2"}), "deployment", "set-image"),
+    (lambda c: c.set_image("rs/a", {"x": "y:2"}), "replicaset", "set-image"),
     (lambda c: c.set_image("pod/a", {"x": "y:2"}), "pod", "set-image"),
     (lambda c: c.set_resources("deploy/a", limits={}), "deployment", "set-resources"),
     (lambda c: c.pause("deploy/a"), "deployment", "pause"),

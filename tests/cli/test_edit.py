@@ -116,6 +116,18 @@ async def test_what_was_typed_is_not_lost_when_it_is_refused(
     assert file.read_text() != (tmp_path / "seen").read_text()
 
 
+async def test_an_editor_that_is_not_there_is_named(service: Service) -> None:
+    """With the variable that would name another one; nothing is sent."""
+    nginx(service)
+    ran = await service.run(
+        "edit", "deployment/nginx", EDITOR="no-such-editor", VISUAL=""
+    )
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.startswith("error: no editor could be run (no-such-editor: ")
+    assert ran.err.endswith("): name one in EDITOR\n")
+    assert not service.commands
+
+
 async def test_somebody_elses_change_is_not_overwritten(
     service: Service, tmp_path: Path
 ) -> None:

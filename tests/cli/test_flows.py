@@ -99,14 +99,35 @@ async def test_a_refused_manifest_names_its_file_or_its_fields(
     assert ran == Ran(1, "", err)
 
 
+@pytest.mark.parametrize(
+    ("kind", "version", "told"),
+    [
+        ("Service", "v1", 'no matches for kind "Service" in version "v1"'),
+        (
+            "Deploymet",
+            "apps/v1",
+            'no matches for kind "Deploymet" in version "apps/v1", did you mean '
+            "Deployment in apps/v1?",
+        ),
+        (
+            "Deployment",
+            "apps/v1beta1",
+            'no matches for kind "Deployment" in version "apps/v1beta1", did you mean '
+            "Deployment in apps/v1?",
+        ),
+        ("", "v1", "kind is missing: every object needs apiVersion and kind"),
+        ("Pod", "", "apiVersion is missing: every object needs apiVersion and kind"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["apply", "create", "delete"])
 async def test_an_unknown_kind_is_refused_before_anything_is_sent(
-    service: Service,
+    service: Service, verb: str, kind: str, version: str, told: str
 ) -> None:
-    """There is nowhere to send it to."""
-    ran = await service.run("apply", "-f", "-", stdin="kind: Service\napiVersion: v1\n")
+    """There is nowhere to send it to; the file is named, and what may be meant."""
+    manifest = f'kind: "{kind}"\napiVersion: "{version}"\n'
+    ran = await service.run(verb, "-f", "-", stdin=manifest)
 
-    assert ran.status == 1
-    assert 'no matches for kind "Service" in version "v1"' in ran.err
+    assert ran == Ran(1, "", f'error: unable to recognize "STDIN": {told}\n')
     assert not service.commands
 
 

@@ -139,6 +139,7 @@ def test_a_bad_text_is_refused_with_its_source_and_reason(
     with pytest.raises(Rejected) as refused:
         manifests.load(text, "f.yaml")
     assert refused.value.message.startswith(message)
+    assert "<unicode string>" not in refused.value.message, "lines are of the source"
     assert refused.value.reason == "BadRequest"
 
 
@@ -204,3 +205,10 @@ def test_what_is_loaded_decodes() -> None:
     manifest = objects.decode_manifest(loaded.raw)
     assert isinstance(manifest, objects.DeploymentManifest)
     assert manifest.spec.replicas == 3
+
+
+def test_nothing_is_fetched_from_the_web() -> None:
+    """An address is no path; the message says what does it."""
+    address = "https://example.com/web.yaml"
+    with pytest.raises(Rejected, match=r"curl -fsSL https://example\.com/web\.yaml \|"):
+        manifests.load_files([address])

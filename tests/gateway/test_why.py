@@ -100,7 +100,7 @@ async def test_a_pod_that_was_scaled_away_leads_to_who_typed_it() -> None:
     ][-1]
     found = await why(await service_of(sim), stream=gone)
     assert not found.present
-    assert "is gone since" in found.sentence
+    assert "has been gone for" in found.sentence
     went = chain_of(found, "why it went")
     assert types(went) == [
         "PodTerminationRequested",

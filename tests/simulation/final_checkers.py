@@ -172,7 +172,8 @@ class PathForgotten(Checker):
 
 class ComesToRest(Checker):
     """A3: under a load that does not change, an autoscaler turns once at most, and
-    ends at a size that suits the load, or at a bound of its own."""
+    ends at a size that suits the load, or at a bound of its own; one that may not go
+    up is not too large."""
 
     id = "A3"
     kind = "liveness"
@@ -219,6 +220,9 @@ class ComesToRest(Checker):
         used = sim.loads.share(name, nodes, sim.now)
         wanted = min(max(-(-used * owner.replicas // percent), least), most)
         suits = 0.9 <= used / percent <= 1.1
+        rules = spec.behavior.scale_up if spec.behavior is not None else None
+        if rules is not None and rules.select_policy == "Disabled":
+            suits |= wanted > owner.replicas  # it may not go up
         assert suits or abs(wanted - owner.replicas) <= 1, (
             f"{key} leaves {owner.replicas} pods with {used} % each of {percent} %"
         )

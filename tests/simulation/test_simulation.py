@@ -47,6 +47,21 @@ def test_an_edition_leaves_the_one_before_as_it_was() -> None:
         for each in fourth.actions:  # in their order, with others between them
             while left.pop(0) != each:
                 pass
+        sixth = workload.plan(seed, 6)
+        for old, new in zip(fifth.actions, sixth.actions, strict=True):
+            assert (old.kind, old.wait) == (new.kind, new.wait)
+            assert old.args == new.args or old.kind == "autoscale"
+
+
+def test_windows_of_every_length_are_drawn() -> None:
+    """An autoscaler may go down at once, after seconds, or after minutes."""
+    found = {
+        each.args["spec"]["behavior"]["scaleDown"]["stabilizationWindowSeconds"]
+        for seed in range(60)
+        for each in workload.plan(seed).actions
+        if each.kind == "autoscale" and "behavior" in each.args["spec"]
+    }
+    assert found == {0, 15, 30, 60, 300}
 
 
 def test_new_seeds_hold() -> None:

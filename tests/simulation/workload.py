@@ -12,6 +12,7 @@
 | 3 | objects made by hand, owners that users name, rollbacks asked for by annotation |
 | 4 | rollouts in steps, which wait by time |
 | 5 | autoscalers under loads, automatic rollbacks, analyses (workload_measured.py) |
+| 6 | autoscalers that scale down at once, or nearly so |
 """
 
 from random import Random
@@ -25,7 +26,7 @@ from tests.simulation.actions import Action
 from tests.support import simulated_broker
 from tests.support.cluster import rolling
 
-EDITION: Final = 5
+EDITION: Final = 6
 """The one from which new plans are drawn."""
 NAMES: Final = ("web", "api", "job")
 IMAGES: Final = ("app:1", "app:2", "app:3", "app:4", "app:bad", "app:worse")
@@ -95,7 +96,10 @@ def plan(seed: int, edition: int = EDITION) -> Plan:
     if edition == 3:
         return third
     fourth = _fourth(third)
-    return fourth if edition == 4 else _fifth(fourth)
+    if edition == 4:
+        return fourth
+    fifth = _fifth(fourth)
+    return fifth if edition == 5 else _sixth(fifth)
 
 
 def _second(first: Plan) -> Plan:
@@ -147,6 +151,18 @@ def _fifth(fourth: Plan) -> Plan:
         at = dice.randrange(1, len(found) + 1)
         found[at:at] = added
     return msgspec.structs.replace(fourth, edition=5, actions=tuple(found))
+
+
+def _sixth(fifth: Plan) -> Plan:
+    """The sixth edition of a plan."""
+    dice = Random(f"plan/{fifth.seed}/6")
+    found = [
+        msgspec.structs.replace(each, args=workload_measured.hurried(dice, each.args))
+        if each.kind == "autoscale" and dice.random() < 0.3
+        else each
+        for each in fifth.actions
+    ]
+    return msgspec.structs.replace(fifth, edition=6, actions=tuple(found))
 
 
 def _action(dice: Random) -> Action:

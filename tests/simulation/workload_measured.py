@@ -1,4 +1,5 @@
-"""What the fifth edition of a plan adds: autoscalers, loads, guards and measurements.
+"""What the fifth and the sixth edition of a plan add: autoscalers, loads, guards and
+measurements.
 
 Half of the plans get nothing of it, a quarter autoscalers, a quarter guards (and some
 both), so that the other editions' worlds are looked at on and on. What must meet to
@@ -46,6 +47,15 @@ def drawn(dice: Random, names: Sequence[str]) -> Iterator[Episode]:
             yield (each,)
         for _ in range(dice.choice((1, 2))):
             yield tuple(_bad_release(dice, names))
+
+
+def hurried(dice: Random, args: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of an autoscaler that goes down with hardly any delay, and never
+    up by itself: both together would turn without end (see `_autoscaler`)."""
+    down = _rules(dice, (0, 15, 30))
+    up = {**_rules(dice, (0,)), "selectPolicy": "Disabled"}
+    behavior = {"scaleUp": up, "scaleDown": down}
+    return {**args, "spec": {**args["spec"], "behavior": behavior}}
 
 
 def _scaled(dice: Random, names: Sequence[str]) -> Iterator[Drawn]:
