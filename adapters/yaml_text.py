@@ -39,7 +39,7 @@ def documents(text: str) -> Iterator[Document]:
             value = None if node is None else reader.value(node, "")
             yield Document(value=value, duplicates=tuple(reader.duplicates))
     except yaml.YAMLError as error:
-        text = str(error).replace('in "<unicode string>", line', "at line")
+        text = str(error).replace('in "<unicode string>",', "at")
         raise Unreadable(" ".join(text.split())) from error
     except RecursionError as error:
         raise Unreadable("the text is nested too deeply") from error

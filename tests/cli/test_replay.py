@@ -245,7 +245,7 @@ async def test_a_replay_reads_the_store_of_its_context(
     assert near.status == 0, near.err
     assert near.out == from_afar.out
     asked = [found for verb, found in service.questions if verb == "log"]
-    assert len(asked) == 2, "one to find the step, one for the page that is shown"
+    assert len(asked) == 3, "is there such an object, which step, and the page shown"
     log.close()
 
 
