@@ -135,6 +135,7 @@ _CONTROL: Final = Permissions(
         "rollbook.sync.*",
         "rollbook.values.*",
         "rollbook.measurement.*.*",
+        "rollbook.check.*.*",
         "rollbook.metric.*.*.*",
         nats_subjects.CHECKPOINT_REQUEST,
         "<inbox>",
@@ -163,6 +164,8 @@ _MONITOR: Final = Permissions(
     publish=(
         "rollbook.metric.<name>.*.*",
         "rollbook.measurement.*.*",
+        "rollbook.check.*.*",
+        "rollbook.query.checks",
         "rollbook.query.get",
         "rollbook.query.wanted",
     ),

@@ -176,6 +176,22 @@ def parse_measurement_subject(subject: str) -> tuple[str, str]:
     return unescape_token(tokens[2]), unescape_token(tokens[3])
 
 
+def check_subject(namespace: str, name: str) -> str:
+    """Where the monitor says how the active check of a pod goes
+    (`protocol.PodCheck`)."""
+    return _subject("rollbook.check", namespace, name)
+
+
+def parse_check_subject(subject: str) -> tuple[str, str]:
+    """The namespace and the pod of such a subject, else `Rejected`."""
+    tokens = subject.split(".")
+    if len(tokens) != 4 or tokens[:2] != ["rollbook", "check"]:
+        raise errors.Rejected(
+            "BadRequest", f"subject {subject!r} is not one of an active check"
+        )
+    return unescape_token(tokens[2]), unescape_token(tokens[3])
+
+
 def query_subject(*tokens: str) -> str:
     """Where a query is asked, for example `query_subject("get")`."""
     return _subject("rollbook.query", *tokens)

@@ -18,6 +18,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import msgspec
 
 from domain import (
+    active_check,
     analysis_run,
     autoscaler,
     command,
@@ -73,6 +74,7 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     pod.PodUnschedulable,
     pod.PodReported,
     pod.PodBecameAvailable,
+    active_check.PodChecked,
     pod.PodTerminationRequested,
     pod.PodRemoved,
     pod.PodFailed,

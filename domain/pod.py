@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
-from domain import owners, podspec
+from domain import active_check, owners, podspec
 from domain.events import Event, Recorded, next_stage
 from domain.plans.replicas import parse_deletion_cost
 from domain.protocol import PodObservation, PodPhase
@@ -216,6 +216,7 @@ TRANSITIONS: Final[dict[str, dict[type[Event], str]]] = {
     BOUND: {
         PodReported: BOUND,
         PodBecameAvailable: BOUND,
+        active_check.PodChecked: BOUND,
         PodTerminationRequested: TERMINATING,
         PodFailed: BOUND,
         PodRemoved: ABSENT,
@@ -262,6 +263,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     ready_seconds: int = 0
     """The minReadySeconds that it is known to have been ready for."""
     restarts: int = 0
+    check_failed: str = ""
+    """Why its active check holds it back; empty while it does not."""
     seen: PodObservation | None = None
     deletion_at: float = 0.0
     """When the termination was asked for; 0 while it was not."""
@@ -356,7 +359,7 @@ def evolve(pod: Pod | None, recorded: Recorded) -> Pod | None:
         stage=stage,
         version=recorded.version,
         position=recorded.position,
-        **_change(recorded),
+        **_change(pod, recorded),
     )
 
 
@@ -379,13 +382,22 @@ def _created(recorded: Recorded, event: PodCreated, stage: str) -> Pod:
     )
 
 
-def _change(recorded: Recorded) -> dict[str, object]:
+def _change(pod: Pod, recorded: Recorded) -> dict[str, object]:
     event = recorded.event
     match event:
         case PodUnschedulable():
             return {"unschedulable": event.message}
         case PodBecameAvailable():
             return {"ready_seconds": event.seconds}
+        case active_check.PodChecked(passing=passing, detail=why):
+            said = pod.seen is not None and pod.seen.ready and pod.phase == "Running"
+            checked = {
+                "ready": passing and said,
+                "check_failed": "" if passing else why,
+            }
+            if checked["ready"] == pod.ready:
+                return checked
+            return {**checked, "ready_at": recorded.timestamp, "ready_seconds": 0}
         case PodFailed():
             return {
                 "phase": "Failed",
@@ -438,7 +450,7 @@ def _scheduled(pod: Pod, recorded: Recorded, event: PodScheduled, stage: str) ->
 def _reported(pod: Pod, recorded: Recorded, event: PodReported, stage: str) -> Pod:
     seen = event.seen
     phase = pod.phase if pod.terminal else seen.phase
-    ready = seen.ready and phase == "Running"
+    ready = seen.ready and phase == "Running" and not pod.check_failed
     restarts = 0
     for container in seen.containers:
         if container.restarts > restarts:

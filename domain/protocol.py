@@ -331,6 +331,18 @@ class Measurement(Message, frozen=True, kw_only=True):
     at: float = 0.0
 
 
+class PodCheck(Message, frozen=True, kw_only=True):
+    """`rollbook.check.<namespace>.<pod>`: how the active check of a pod goes.
+
+    Said when it is other than control knows, and now and then while it fails: a failing
+    check that nobody repeats is lifted. `uid` is the pod's, `detail` one line.
+    """
+
+    uid: str
+    passing: bool
+    detail: str = ""
+
+
 class NodeUsage(Message, frozen=True, kw_only=True):
     """What pods of `node` used in the `window` seconds before `at` (the writer's
     clock); every figure has been checked. No pods: it runs none."""

@@ -12,6 +12,7 @@ from typing import Final, Literal
 import msgspec
 
 from domain.protocol import Answer, Message
+from domain.wanted import PodToCheck as PodToCheck
 from domain.wanted import Target as Target
 from domain.wanted import Wanted as Wanted
 
@@ -405,6 +406,20 @@ class DigestAnswer(Message, frozen=True, kw_only=True):
 
 class WantedQuery(Query, frozen=True, kw_only=True):
     """`wanted`: what `rollbook monitor` is to measure now, of all Deployments."""
+
+
+class ChecksQuery(Query, frozen=True, kw_only=True):
+    """`checks`: the pods that an active check is asked for, a page behind `after`."""
+
+    after: str = ""
+
+
+class ChecksAnswer(Message, frozen=True, kw_only=True):
+    """`more` is the `after` of the next page; "" if this is the last."""
+
+    pods: tuple[PodToCheck, ...] = ()
+    more: str = ""
+    error: QueryError | None = None
 
 
 class WantedAnswer(Message, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from domain import analysis, fields, labels, objects, syntax
+from domain import active_check, analysis, fields, labels, objects, syntax
 from domain.affinity_validation import requirement_errors
 from domain.errors import FieldError
 from domain.labels import LabelSelector, LabelSelectorRequirement
@@ -60,6 +60,7 @@ def deployment_errors(manifest: DeploymentManifest) -> list[FieldError]:
     errors += fields.not_negative("spec.revisionHistoryLimit", limit)
     errors += _deadline_errors(spec)
     annotations = manifest.metadata.annotations
+    errors += active_check.errors(annotations)
     return errors + analysis.errors(annotations, strategy=spec.strategy.type)
 
 

@@ -1,5 +1,6 @@
-"""What `rollbook monitor` is told to measure: an item of the answer to `wanted`."""
+"""What `rollbook monitor` is told to measure: items of the answers to its questions."""
 
+from domain.active_check import ActiveCheck
 from domain.analysis import Check
 from domain.protocol import Message
 
@@ -31,3 +32,15 @@ class Wanted(Message, frozen=True, kw_only=True):
     due_at: float
     replicaset: str
     targets: tuple[Target, ...] = ()
+
+
+class PodToCheck(Message, frozen=True, kw_only=True):
+    """A pod that its node says is ready, and whose Deployment asks for `check`;
+    `failing` is what control holds of it. Answered by `protocol.PodCheck`."""
+
+    namespace: str
+    name: str
+    uid: str
+    ip: str
+    check: ActiveCheck
+    failing: bool = False

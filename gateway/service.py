@@ -47,6 +47,7 @@ Answer = (
     | queries.UsageAnswer
     | queries.StatusAnswer
     | queries.WantedAnswer
+    | queries.ChecksAnswer
 )
 
 
@@ -86,6 +87,7 @@ class Service:
             "usage": self._handler(queries.UsageQuery, self._usage),
             "status": self._handler(queries.StatusQuery, self._status),
             "wanted": self._handler(queries.WantedQuery, self._wanted),
+            "checks": self._handler(queries.ChecksQuery, self._checks),
         }
 
     @property
@@ -283,6 +285,9 @@ class Service:
 
     async def _wanted(self, _asked: queries.WantedQuery) -> queries.WantedAnswer:
         return wanted.answer(self._scene(), self._bytes)
+
+    async def _checks(self, asked: queries.ChecksQuery) -> queries.ChecksAnswer:
+        return wanted.checks(self._scene(), asked.after, self._bytes)
 
     async def _status(self, _asked: queries.StatusQuery) -> queries.StatusAnswer:
         reader, cluster = self._reader, self._reader.cluster

@@ -13,10 +13,24 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from domain import autoscaler, deployment, events, names, node, pod, replicaset
+from domain import (
+    active_check,
+    autoscaler,
+    deployment,
+    events,
+    names,
+    node,
+    pod,
+    replicaset,
+)
 from domain.events import Event, Recorded
 from domain.pod import Pod
-from projections import happening, happenings_autoscalers, happenings_nodes
+from projections import (
+    happening,
+    happenings_autoscalers,
+    happenings_checks,
+    happenings_nodes,
+)
 from projections.cluster import Cluster
 from projections.happening import Happening as Happening
 from projections.happening import Type
@@ -357,6 +371,7 @@ _LINES: Final[dict[type[Event], Handler]] = {
     pod.PodScheduled: _pod_scheduling,
     pod.PodUnschedulable: _pod_scheduling,
     pod.PodReported: _pod_reported,
+    active_check.PodChecked: happenings_checks.checked,
     pod.PodTerminationRequested: _pod_terminating,
     autoscaler.AutoscalerRescaled: happenings_autoscalers.rescaled,
     autoscaler.AutoscalerConditionsChanged: happenings_autoscalers.changed,

@@ -186,6 +186,7 @@ class Control:
             self._mailbox.put_sync(SyncInput(node=node, data=message.data, reply=reply))
 
         await hearing.measurements(client, self._mailbox, self._state.count)
+        await hearing.checks(client, self._mailbox, self._state.count)
         await hearing.metrics(client, self._mailbox, self._state.count)
         await client.subscribe(REPORTS, cb=on_report)
         await client.subscribe(SYNCS, cb=on_sync)

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from domain import (
+    active_check,
     analysis,
     analysis_run,
     command,
@@ -416,7 +417,8 @@ def _metadata(
         raise invalid(KINDS[at.kind], at.name, errors)
     held = state.cluster.held(key)
     if word == "annotation" and isinstance(held, deployment.Deployment):
-        errors = analysis.errors(changed, strategy=held.spec.strategy.type)
+        errors = active_check.errors(changed)
+        errors += analysis.errors(changed, strategy=held.spec.strategy.type)
         if errors:
             raise invalid(KINDS[at.kind], at.name, errors)
     if changed == current:

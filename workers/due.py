@@ -15,7 +15,7 @@ from domain.plans import garbage, node_health
 from domain.pod import Pod
 from domain.podspec import Toleration
 from projections.tallies import NodeUse
-from workers import autoscaling, intake
+from workers import autoscaling, checking, intake
 from workers.state import State
 
 
@@ -28,6 +28,8 @@ def ring(state: State) -> None:
         match kind:
             case "available":
                 _available(state, key)
+            case "checked":
+                checking.look(state, key)
             case "progress" | "steps":
                 held = state.cluster.desired.deployments.get(key)
                 if held is not None:

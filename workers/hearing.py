@@ -6,10 +6,12 @@ from typing import Final
 from adapters import nats_wire
 from domain.errors import Rejected
 from workers.analysing import MeasurementInput
+from workers.checking import CheckInput
 from workers.mailbox import Mailbox
 from workers.metric_intake import MetricInput
 
 MEASUREMENTS: Final = "rollbook.measurement.*.*"
+CHECKS: Final = "rollbook.check.*.*"
 METRICS: Final = "rollbook.metric.*.*.*"
 Count = Callable[[str], None]
 
@@ -33,6 +35,21 @@ async def measurements(
         mailbox.put_metric(item)
 
     await client.subscribe(MEASUREMENTS, cb=heard)
+
+
+async def checks(client: nats_wire.Client, mailbox: Mailbox, count: Count) -> None:
+    """Subscribes to what active checks say of pods, in the same way."""
+
+    async def heard(message: nats_wire.Msg) -> None:
+        try:
+            namespace, name = nats_wire.parse_check_subject(message.subject)
+        except Rejected:
+            count("checks_refused")
+            return
+        item = CheckInput(namespace=namespace, pod=name, data=message.data)
+        mailbox.put_metric(item)
+
+    await client.subscribe(CHECKS, cb=heard)
 
 
 async def metrics(client: nats_wire.Client, mailbox: Mailbox, count: Count) -> None:

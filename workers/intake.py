@@ -30,8 +30,9 @@ from domain.protocol import (
     Report,
     SyncRequest,
 )
-from workers import analysing, decisions, metric_intake
+from workers import analysing, checking, decisions, metric_intake
 from workers.analysing import MeasurementInput
+from workers.checking import CheckInput
 from workers.decisions import Target
 from workers.marks import Heard
 from workers.metric_intake import MetricInput
@@ -95,6 +96,7 @@ Input = (
     | ReportInput
     | SyncInput
     | MeasurementInput
+    | CheckInput
     | MetricInput
     | Founding
     | Listening
@@ -112,6 +114,8 @@ def take(state: State, outbox: Outbox, item: Input) -> None:
             _sync(state, outbox, item)
         case MeasurementInput():
             analysing.take(state, item)
+        case CheckInput():
+            checking.take(state, item)
         case MetricInput():
             metric_intake.take_metric(state, item)
         case Founding():
@@ -418,7 +422,8 @@ def _pod_status(
 
 def _says_nothing_new(held: Pod, seen: PodObservation) -> bool:
     """The log knows it already; notes count only where they are given."""
-    if held.ready != (seen.ready and seen.phase == "Running") and not held.terminal:
+    ready = seen.ready and seen.phase == "Running" and not held.check_failed
+    if held.ready != ready and not held.terminal:
         # Its node was given up for a while, and its pods' readiness with it.
         return False
     if seen == held.seen:

@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from workers.analysing import MeasurementInput
+from workers.checking import CheckInput
 from workers.intake import CommandInput, Input, ReportInput, SyncInput
 from workers.metric_intake import MetricInput
 
@@ -61,8 +62,8 @@ class Mailbox:
         self._others.append(item)
         self._arrived.set()
 
-    def put_metric(self, item: MetricInput | MeasurementInput) -> None:
-        """A metric's value; when too many wait it is dropped, as the next will come."""
+    def put_metric(self, item: MetricInput | MeasurementInput | CheckInput) -> None:
+        """What is measured; when too many wait it is dropped, as the next will come."""
         if len(self._others) >= METRICS_WAITING_MAX:
             self.metrics_dropped += 1
             return

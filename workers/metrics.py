@@ -65,6 +65,8 @@ class Metrics:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._pods: dict[str, PodReading] = {}
+        self.checked: dict[str, float] = {}
+        """When the active check of a pod was last said to fail."""
         self._custom: dict[tuple[str, str], dict[Series, Sample]] = {}
         self._series = 0
 
@@ -95,6 +97,7 @@ class Metrics:
     def forget_pod(self, key: str) -> None:
         """The pod is gone."""
         self._pods.pop(key, None)
+        self.checked.pop(key, None)
 
     def usage(
         self, key: str, uid: str, resource: str, container: str, now: float

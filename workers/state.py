@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from domain import (
+    active_check,
     analysis,
     analysis_run,
     autoscaler,
@@ -177,6 +178,7 @@ class State:
                 arm_availability(self, state)
         if cluster.actual.stranded:
             self.timers.set("collect", "", now)
+        self.timers.set("checked", "", now)
         self.place_cause = cluster.position
 
 
@@ -474,11 +476,10 @@ _MARKS: Final[dict[type[Event], Handler]] = {
     replicaset.ReplicaSetDeletionRequested: _replicaset,
     replicaset.ReplicaSetDeleted: _replicaset_gone,
     pod.PodCreated: _pod_created,
-    pod.PodReported: _pod_reported,
+    **dict.fromkeys((pod.PodReported, active_check.PodChecked), _pod_reported),
     pod.PodBecameAvailable: _pod_counts,
     pod.PodTerminationRequested: _pod_counts,
-    pod.PodRemoved: _pod_gone,
-    pod.PodFailed: _pod_gone,
+    **dict.fromkeys((pod.PodRemoved, pod.PodFailed), _pod_gone),
     pod.PodAdopted: _pod_moved,
     pod.PodReleased: _pod_moved,
     pod.PodOwnersChanged: _pod_moved,

@@ -11,6 +11,7 @@ from typing import Literal
 Kind = Literal[
     "autoscale",
     "available",
+    "checked",
     "progress",
     "steps",
     "heartbeat",

@@ -120,6 +120,7 @@ def channels() -> tuple[Channel, ...]:
         _VALUES,
         _REPORT,
         _MEASUREMENT,
+        _CHECK,
         _METRIC,
         _LIVE,
         _ASSIGN,
@@ -324,6 +325,14 @@ _MEASUREMENT: Final = Channel(
     publisher=MONITOR,
     subscribers=(CONTROL,),
     carries=(protocol.Measurement,),
+)
+_CHECK: Final = Channel(
+    key="check",
+    title="Active checks",
+    subject=nats_subjects.check_subject("{namespace}", "{name}"),
+    publisher=MONITOR,
+    subscribers=(CONTROL,),
+    carries=(protocol.PodCheck,),
 )
 _METRIC: Final = Channel(
     key="metric",

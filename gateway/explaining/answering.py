@@ -17,6 +17,7 @@ import msgspec
 
 from adapters.eventlog import EventLog
 from domain import (
+    active_check,
     autoscaler,
     command,
     deployment,
@@ -66,6 +67,7 @@ _TROUBLE: Final[tuple[type[Event], ...]] = (
     deployment.RolloutStalled,
     replicaset.ReplicaSetFailed,
     pod.PodUnschedulable,
+    active_check.PodChecked,
     node.NodeBecameUnready,
 )
 _SILENT: Final[tuple[type[Event], ...]] = (node.ReportsCounted,)
@@ -278,6 +280,8 @@ def _telling(chains: Chains, life: Life) -> bool:
 
 def _still(life: Life, trouble: Recorded) -> bool:
     """Nothing has happened since that would have ended the trouble."""
+    if isinstance(trouble.event, active_check.PodChecked):
+        return not trouble.event.passing
     ended_by: dict[type[Event], tuple[type[Event], ...]] = {
         deployment.RolloutStalled: (
             deployment.RolloutCompleted,

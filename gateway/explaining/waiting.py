@@ -229,6 +229,8 @@ def pod_reason(at: Scene, held: Pod) -> str:
         troubles = [told for each in containers if (told := words_pods.trouble(each))]
         if troubles:
             return phrases.listed(troubles, NAMES_MAX)
+        if held.check_failed and seen.ready:
+            return f"fails its active check{phrases.behind(held.check_failed)}"
         if held.phase == "Running":
             return "runs and is not ready"
         warnings = [note for note in seen.notes if note.warning]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
 from domain import (
+    active_check,
     analysis_run,
     autoscaler,
     command,
@@ -172,6 +173,7 @@ _WORDS: Final[dict[type[Event], Teller]] = dict(
         _row(pod.PodUnschedulable, words_pods.unschedulable),
         _row(pod.PodReported, words_pods.reported),
         _row(pod.PodBecameAvailable, words_pods.available),
+        _row(active_check.PodChecked, words_pods.checked),
         _row(pod.PodTerminationRequested, words_pods.terminating),
         _row(pod.PodRemoved, words_pods.removed),
         _row(pod.PodFailed, words_pods.failed),

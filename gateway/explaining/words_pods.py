@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from domain import pod
+from domain import active_check, pod
 from domain.events import Event, Recorded
 from domain.protocol import ContainerStatus, PodObservation
 from gateway.explaining import phrases
@@ -62,6 +62,14 @@ def available(
 ) -> str:
     name = phrases.thing(recorded.stream)
     return f"{name} had been ready for its minReadySeconds of {event.seconds} s"
+
+
+def checked(
+    recorded: Recorded, event: active_check.PodChecked, _earlier: Event | None
+) -> str:
+    failing = "fails its active check, so it is not ready"
+    said = "passes its active check again" if event.passing else failing
+    return f"{phrases.thing(recorded.stream)} {said}{phrases.behind(event.detail)}"
 
 
 def terminating(

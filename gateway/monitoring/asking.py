@@ -9,14 +9,23 @@ import msgspec
 
 from adapters import nats_wire
 from domain import errors, queries
-from domain.queries import GetAnswer, GetQuery, Wanted, WantedAnswer, WantedQuery
+from domain.queries import (
+    ChecksAnswer,
+    ChecksQuery,
+    GetAnswer,
+    GetQuery,
+    PodToCheck,
+    Wanted,
+    WantedAnswer,
+    WantedQuery,
+)
 from gateway.monitoring import scraping
 from gateway.monitoring.scraping import Place
 
 ASK_SECONDS: Final = 10.0
 PAGES_MAX: Final = 1_000
 
-A = TypeVar("A", GetAnswer, WantedAnswer)
+A = TypeVar("A", GetAnswer, WantedAnswer, ChecksAnswer)
 
 
 class _Reference(msgspec.Struct, frozen=True):
@@ -58,6 +67,18 @@ class Cluster:
         """The measurements that are due now or later."""
         found = await self._ask("wanted", WantedQuery(), WantedAnswer)
         return found.wanted
+
+    async def checks(self) -> list[PodToCheck]:
+        """The pods that an active check is asked for."""
+        found: list[PodToCheck] = []
+        more = ""
+        for _ in range(PAGES_MAX):
+            page = await self._ask("checks", ChecksQuery(after=more), ChecksAnswer)
+            found += page.pods
+            more = page.more
+            if not more:
+                break
+        return found
 
     async def pods_metrics(self) -> frozenset[tuple[str, str]]:
         """The metrics of pods that autoscalers name, each with its namespace."""

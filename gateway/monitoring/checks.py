@@ -22,9 +22,9 @@ _GOOD: Final = range(200, 400)
 class Checks:
     """Asks pods; `session` belongs to whoever made it."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, at_once: int = AT_ONCE) -> None:
         self._session = session
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._room = asyncio.Semaphore(at_once)
 
     async def number(self, check: HttpCheck, targets: Sequence[Target]) -> float:
         """The share of the pods, 0 to 1, that answered with 200 to 399.
@@ -34,10 +34,13 @@ class Checks:
         pods = [each for each in targets if each.ip]
         if not pods:
             raise Unmeasured("no pod of the revision is ready")
-        answers = await asyncio.gather(*(self._good(check, each.ip) for each in pods))
-        return sum(answers) / len(answers)
+        troubles = await asyncio.gather(
+            *(self.trouble(check, each.ip) for each in pods)
+        )
+        return sum(not each for each in troubles) / len(troubles)
 
-    async def _good(self, check: HttpCheck, ip: str) -> bool:
+    async def trouble(self, check: HttpCheck, ip: str) -> str:
+        """What is wrong with the answer of one pod; "" if it answers well."""
         url = f"http://{host(ip)}:{check.port}{check.path}"
         async with self._room:
             try:
@@ -45,9 +48,12 @@ class Checks:
                     asyncio.timeout(CHECK_SECONDS),
                     self._session.get(url, allow_redirects=False) as answer,
                 ):
-                    return answer.status in _GOOD
-            except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
-                return False
+                    good = answer.status in _GOOD
+                    return "" if good else f"{url} answers with {answer.status}"
+            except TimeoutError:
+                return f"{url} did not answer within {CHECK_SECONDS:g} s"
+            except (aiohttp.ClientError, OSError, ValueError) as error:
+                return f"{url} cannot be reached: {error or type(error).__name__}"
 
 
 def host(ip: str) -> str:

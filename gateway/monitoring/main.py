@@ -2,8 +2,9 @@
 
 1. A broker or a reader that does not answer is waited for. TERM and INT end it, and so
    does what cannot get better by waiting: a login that is refused.
-2. It may publish metrics and measurements and ask two questions; it can change nothing
-   (adapters/nats_configuration.py). Whether a number matters is the writer's business.
+2. It may publish metrics, measurements and checks and ask three questions; it can
+   change nothing (adapters/nats_configuration.py). Whether a number matters is the
+   writer's business.
 """
 
 import asyncio
@@ -18,7 +19,8 @@ import msgspec
 
 from adapters import cancelling, exposing, nats_wire
 from domain import errors
-from domain.protocol import Measurement, MetricMessage
+from domain.protocol import Measurement, MetricMessage, PodCheck
+from gateway.monitoring import watching
 from gateway.monitoring.answering import Answering, Sources
 from gateway.monitoring.asking import Cluster
 from gateway.monitoring.checks import Checks
@@ -30,6 +32,7 @@ from gateway.monitoring.prometheus import Prometheus
 from gateway.monitoring.publishing import Queries, Scraping
 from gateway.monitoring.scraping import Scraper
 from gateway.monitoring.values import Values
+from gateway.monitoring.watching import Watching
 
 if TYPE_CHECKING:
     from adapters.exposition import Board
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 CONNECTION_NAME: Final = "rollbook-monitor"
 WATCH_SECONDS: Final = 0.5
 POD_CONNECTIONS: Final = 128
+CHECK_CONNECTIONS: Final = watching.AT_ONCE
 EVERY_METRIC: Final = "rollbook.metric.*.*.*"
 _ENCODER: Final = msgspec.json.Encoder()
 _log = logging.getLogger(__name__)
@@ -105,6 +109,10 @@ class _Speaker:
         subject = nats_wire.measurement_subject(namespace, deployment)
         await self._say("measurement", subject, said)
 
+    async def check(self, namespace: str, pod: str, said: PodCheck) -> None:
+        """How the active check of a pod goes."""
+        await self._say("check", nats_wire.check_subject(namespace, pod), said)
+
     async def _say(self, what: str, subject: str, said: msgspec.Struct) -> None:
         try:
             await self._client.publish(subject, _ENCODER.encode(said))
@@ -156,7 +164,11 @@ async def _serve(
             hearing.hear(message.subject, message.data, time.time())
 
         await client.subscribe(EVERY_METRIC, cb=published)
-        parts = [answering.run(), scraping.run(), _watch(client, numbers)]
+        session = await undo.enter_async_context(_session(CHECK_CONNECTIONS))
+        own = Checks(session, watching.AT_ONCE)
+        watched = Watching(cluster.checks, speaker.check, own, numbers)
+        parts = [answering.run(), scraping.run(), watched.run()]
+        parts.append(_watch(client, numbers))
         if prometheus is not None:
             queries = Queries(prometheus, speaker.metric, values, numbers)
             parts += [queries.run(metric) for metric in told.metrics]

@@ -40,8 +40,8 @@ class Numbers:
         self.done: Counter[tuple[str, str]] = Counter()
         """By what was done (`prometheus`, `scrape`, …) and `ok` or `failed`."""
         self.published: Counter[str] = Counter()
-        """By `metric` or `measurement`."""
+        """By `metric`, `measurement` or `check`."""
         self.seconds: Mapping[str, Histogram] = {
             what: Histogram()
-            for what in ("prometheus", "scrape", "metric", "check", "command")
+            for what in ("prometheus", "scrape", "metric", "check", "command", "watch")
         }

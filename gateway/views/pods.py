@@ -116,6 +116,8 @@ def conditions(held: Pod, view: TemplateView) -> list[JSON]:
     sandboxed = held.phase != "Pending" or (bool(seen.ip) and not held.terminal)
     why = _why_unready(held, unready)
     gone = ("NodeNotReady", "Node is not ready") if contained else why
+    if contained and held.check_failed:
+        gone = ("ActiveCheckFailed", f"the active check fails: {held.check_failed}")
     uninitialised = ("ContainersNotInitialized", "init containers are not through")
     return [
         _condition("PodReadyToStartContainers", sandboxed, held.scheduled_at),

@@ -1,13 +1,16 @@
-"""What `rollbook monitor` is to measure now: the answer to the question `wanted`.
+"""What `rollbook monitor` is to measure now: the answers to `wanted` and `checks`.
 
 1. Only what the log says decides it, so every reader gives the same answer.
 2. A measurement of the new revision's pods names those that are ready now.
+3. An active check is for pods that their nodes say are ready: one that only the check
+   holds back is among them, or it would never come back.
 """
 
 from collections.abc import Iterator
 
-from domain import analysis, analysis_run, queries
+from domain import active_check, analysis, analysis_run, queries
 from domain.deployment import Deployment
+from domain.pod import Pod
 from gateway.views.scene import Scene
 
 TARGETS_MAX = 100
@@ -51,6 +54,50 @@ def of_deployment(at: Scene, owner: Deployment) -> Iterator[queries.Wanted]:
             replicaset=new.name,
             targets=_targets(at, new.key) if pods else (),
         )
+
+
+def checks(at: Scene, after: str, room: int) -> queries.ChecksAnswer:
+    """The pods to check whose keys come after `after`, as far as `room` bytes hold."""
+    checks = {
+        held.key: (held, check)
+        for owner in at.cluster.desired.deployments.values()
+        if (check := active_check.asked(owner.annotations)) is not None
+        for replicaset in at.cluster.desired.replicasets_of(owner)
+        for held in at.cluster.actual.pods_of(replicaset.key)
+        if held.key > after
+    }
+    page: list[queries.PodToCheck] = []
+    size, last = 0, after
+    for key in sorted(checks):
+        held, check = checks[key]
+        found = _to_check(at, held, check)
+        if found is None:
+            continue
+        size += 500 + len(check.path)
+        if size > room and page:
+            return queries.ChecksAnswer(pods=tuple(page), more=last)
+        page.append(found)
+        last = key
+    return queries.ChecksAnswer(pods=tuple(page))
+
+
+def _to_check(
+    at: Scene, held: Pod, check: active_check.ActiveCheck
+) -> queries.PodToCheck | None:
+    """Rule 3."""
+    seen, use = held.seen, at.cluster.actual.nodes.get(held.node)
+    if not held.active or seen is None or not seen.ip or use is None or not use.ready:
+        return None
+    if not seen.ready or held.phase != "Running":
+        return None
+    return queries.PodToCheck(
+        namespace=held.namespace,
+        name=held.name,
+        uid=held.uid,
+        ip=seen.ip,
+        check=check,
+        failing=bool(held.check_failed),
+    )
 
 
 def _targets(at: Scene, replicaset: str) -> tuple[queries.Target, ...]:

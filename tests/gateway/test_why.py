@@ -5,7 +5,7 @@ import pytest
 
 from adapters.eventlog import Row
 from adapters.memory_log import MemoryLog
-from domain import catalogue, deployment, queries
+from domain import active_check, catalogue, deployment, queries
 from domain.events import Event, Recorded
 from gateway.explaining import answering, chains, waiting, words
 from gateway.explaining.history import LIFE_MAX, History
@@ -13,6 +13,7 @@ from gateway.service import Service
 from tests.domain import golden
 from tests.gateway.eventful import eventful, folded, keys, scene, serving
 from tests.gateway.support import Written, service_of
+from tests.simulation import active_checks
 from tests.support.cluster import SimCluster, manifest, rolling
 
 SET_IMAGE = "rollbook set image deployment/web main=app:2"
@@ -180,6 +181,31 @@ async def test_a_deployment_says_what_it_waits_for() -> None:
     waits = "\n".join(found.waits)
     assert "waits for a node: 0/1 nodes are available" in waits
     assert "the progress deadline of 600 s passes in" in waits
+
+
+@pytest.mark.asyncio
+async def test_a_pod_that_fails_its_active_check_says_so() -> None:
+    """Its trouble is the check, by the monitor's word; it waits for that, and so does
+    its Deployment. Once it passes, there is no trouble."""
+    sim = SimCluster()
+    sim.ask("deployment", "web", "create", {"manifest": manifest("web", replicas=1)})
+    sim.settle()
+    changes = {"changes": {active_check.ANNOTATION: "{port: 80}"}, "overwrite": True}
+    sim.ask("deployment", "web", "annotate", changes)
+    (held,) = sim.cluster.actual.pods.values()
+    sim.step(active_checks.word(held, passing=False))
+    note = {"changes": {"seen-by": "alice"}}
+    assert sim.ask("pod", held.name, "annotate", note).result == "accepted"
+    pod = await why(await service_of(sim), stream=held.key)
+    wrong = chain_of(pod, "what is wrong with it")
+    assert types(wrong) == ["PodChecked"]
+    assert "fails its active check, so it is not ready" in wrong.links[0].words
+    owner = await why(await service_of(sim), stream="deployment/default/web")
+    assert "fails its active check: it answers with 500" in "\n".join(owner.waits)
+    sim.step(active_checks.word(held, passing=True))
+    sim.ask("pod", held.name, "annotate", {"changes": {"seen-by": None}})
+    pod = await why(await service_of(sim), stream=held.key)
+    assert "what is wrong with it" not in [each.title for each in pod.chains]
 
 
 @pytest.mark.asyncio

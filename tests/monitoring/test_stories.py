@@ -9,13 +9,14 @@ import os
 import shutil
 import socket
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from domain import analysis_run
+from domain import active_check, analysis_run
 from tests.metrics import prometheus, promtool
 from tests.support import ports, system
 from tests.support.system import System, eventually
@@ -31,7 +32,12 @@ ports = [8080]
 
 
 def manifest(
-    name: str, image: str, *, annotations: dict[str, str], replicas: int = 2
+    name: str,
+    image: str,
+    *,
+    annotations: dict[str, str],
+    replicas: int = 2,
+    seconds: int = 0,
 ) -> str:
     """A Deployment whose pods ask to be read, and are ready when they answer."""
     scraped = {"prometheus.io/scrape": "true", "prometheus.io/port": str(PORT)}
@@ -47,6 +53,8 @@ def manifest(
         "metadata": {"name": name, "annotations": annotations},
         "spec": {
             "replicas": replicas,
+            "minReadySeconds": seconds,
+            "progressDeadlineSeconds": 3_600,
             "selector": {"matchLabels": labels},
             "template": {
                 "metadata": {"labels": labels, "annotations": scraped},
@@ -184,6 +192,79 @@ def test_a_metric_of_the_pods_rolls_back(cluster: System) -> None:
     eventually(lambda: image(cluster, "loaded") == "app:good", "rolled back")
 
 
+def test_a_pod_whose_active_check_fails_is_not_available(cluster: System) -> None:
+    """Its containers are ready for their node, and it answers 500: it is not ready, the
+    Deployment counts it as unavailable, `why` tells of it, and the READY column counts
+    containers. When it answers well it is back."""
+    check = {"rollbook/active-check": f"{{port: {PORT}, interval: 1s}}"}
+    apply(cluster, manifest("asked", "app:good", annotations=check))
+    rolled_out(cluster, "asked")
+    name, address = pods(cluster, "asked")[0]
+    post(address, "/break")
+
+    eventually(lambda: available(cluster, "asked") == 1, "it is not available")
+    held = json.loads(cluster.cli("get", "pod", name, "-o", "json"))
+    conditions = {each["type"]: each for each in held["status"]["conditions"]}
+    assert conditions["Ready"]["status"] == "False"
+    assert conditions["Ready"]["reason"] == "ActiveCheckFailed"
+    assert "answers with 500, 3 times in a row" in conditions["Ready"]["message"]
+    assert conditions["ContainersReady"]["status"] == "True"
+    assert "1/1" in cluster.cli("get", "pod", name)
+    assert "ActiveCheckFailed" in cluster.cli("describe", "pod", name)
+    why = cluster.cli("why", f"pod/{name}")
+    assert "fails its active check, so it is not ready" in why
+    assert "fails its active check" in cluster.cli("why", "deployment/asked")
+
+    post(address, "/mend")
+    eventually(lambda: available(cluster, "asked") == 2, "it is available again")
+    told = [
+        each.event.passing
+        for each in cluster.events()
+        if each.stream == f"pod/default/{name}"
+        and isinstance(each.event, active_check.PodChecked)
+    ]
+    assert told == [False, True], "an event for each change, and for nothing else"
+
+
+def test_a_rollout_waits_for_what_fails_its_active_check(cluster: System) -> None:
+    """A revision whose pods are ready for their node and answer 500: the first of them
+    never becomes available, the old ones stay, and `why` says what it waits for. When
+    the new pods answer well the rollout ends."""
+    check = {"rollbook/active-check": f"{{port: {PORT}, interval: 1s}}"}
+    apply(cluster, manifest("waits", "app:good", annotations=check))
+    rolled_out(cluster, "waits")
+    old = {name for name, _ in pods(cluster, "waits")}
+    apply(cluster, manifest("waits", "app:bad", annotations=check, seconds=3_000))
+
+    def failing() -> list[str]:
+        held = json.loads(cluster.cli("get", "pods", "-l", "app=waits", "-o", "json"))
+        return [
+            pod["metadata"]["name"]
+            for pod in held["items"]
+            for each in pod["status"]["conditions"]
+            if each.get("reason") == "ActiveCheckFailed"
+        ]
+
+    eventually(lambda: failing() != [], "the new pod fails its check")
+    apply(cluster, manifest("waits", "app:bad", annotations=check, seconds=0))
+    (new,) = {name for name, _ in pods(cluster, "waits")} - old
+    assert failing() == [new]
+    assert old <= {name for name, _ in pods(cluster, "waits")}, "the old ones serve on"
+    assert available(cluster, "waits") == 2
+    assert "fails its active check" in cluster.cli("why", "deployment/waits")
+    assert "ActiveCheckFailed" in cluster.cli("get", "events")
+
+    def ended() -> bool:
+        now = pods(cluster, "waits")
+        for name, address in now:
+            if name not in old:
+                post(address, "/mend")
+        return len(now) == 2 and not failing() and not old & {name for name, _ in now}
+
+    eventually(ended, "only the new pods are left, and they answer well")
+    rolled_out(cluster, "waits")
+
+
 @promtool.needs_prometheus
 def test_what_prometheus_knows_rolls_back(cluster: System, folder: Path) -> None:
     """A query about the new ReplicaSet's pods, answered by a real Prometheus."""
@@ -308,6 +389,25 @@ def test_an_autoscaler_scales_by_what_pods_say(cluster: System) -> None:
         return int(held["spec"]["replicas"])
 
     eventually(lambda: size() == 3, "it was scaled up")
+
+
+def available(cluster: System, name: str) -> int:
+    """How many pods of the Deployment are available."""
+    held = json.loads(cluster.cli("get", "deployment", name, "-o", "json"))
+    return int(held["status"].get("availableReplicas", 0))
+
+
+def pods(cluster: System, app: str) -> list[tuple[str, str]]:
+    """The pods of an app with their addresses."""
+    held = json.loads(cluster.cli("get", "pods", "-l", f"app={app}", "-o", "json"))
+    return [(p["metadata"]["name"], p["status"]["podIP"]) for p in held["items"]]
+
+
+def post(address: str, path: str) -> None:
+    """Tells a pod's server to answer otherwise."""
+    url = f"http://{address}:{PORT}{path}"
+    with urllib.request.urlopen(url, data=b"", timeout=30) as answer:
+        assert answer.status == 204
 
 
 def targets(cluster: System, app: str) -> list[dict[str, object]]:

@@ -1,8 +1,12 @@
-"""A web server for the images of a test: it answers with one status for ever, and
-serves metrics about that. Arguments: address, port, status, load."""
+"""A web server for the images of a test: it answers with one status, and
+serves metrics about that. Arguments: address, port, status, load.
+
+POST to `/break` makes it answer 500 from then on, and POST to `/mend` 200."""
 
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+told: list[int] = []
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -11,6 +15,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """One request."""
         status, load = int(sys.argv[3]), sys.argv[4]
+        status = told[0] if told else status
         body = f"answered with {status}\n"
         if self.path == "/metrics":
             body = f"app_errors {int(status >= 400)}\napp_load {load}\n"
@@ -18,6 +23,12 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.end_headers()
         self.wfile.write(body.encode())
+
+    def do_POST(self) -> None:
+        """Another status from now on."""
+        told[:] = [500 if self.path == "/break" else 200]
+        self.send_response(204)
+        self.end_headers()
 
     def log_message(self, *_: object) -> None:
         """Nothing."""

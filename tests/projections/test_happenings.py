@@ -3,13 +3,14 @@
 import msgspec
 import pytest
 
-from domain import catalogue, node, podspec, protocol
+from domain import active_check, catalogue, node, podspec, protocol
 from domain.events import Recorded
 from domain.replicaset import ReplicaSetScaled
 from projections.cluster import Cluster
 from projections.happenings import Happening, Happenings, lines
 from tests.support.cluster import SimCluster, manifest
 from tests.workers.scenes import make, pod_manifest, replicaset_manifest, template
+from workers.checking import CheckInput
 from workers.intake import ReportInput
 
 
@@ -218,6 +219,26 @@ def test_what_a_kubelet_notes_is_told_in_its_words() -> None:
     assert (second.type, second.reason, second.message) == ("Warning", "BackOff", text)
     assert (first.source, first.host) == ("kubelet", node)
     assert first.number < second.number
+
+
+def test_an_active_check_is_told_where_it_changes_something() -> None:
+    """A warning when it fails, with what was answered, and a word when it passes."""
+    sim = running(replicas=1)
+    changes = {"changes": {active_check.ANNOTATION: "{port: 80}"}, "overwrite": True}
+    sim.ask("deployment", "web", "annotate", changes)
+    (held,) = sim.cluster.actual.pods.values()
+    for passing in (False, False, True):
+        said = protocol.PodCheck(uid=held.uid, passing=passing, detail="it says 500")
+        data = msgspec.json.encode(said)
+        sim.step(CheckInput(namespace="default", pod=held.name, data=data))
+    found = told(sim)
+    assert about(found, "Pod", "ActiveCheckFailed") == [
+        "Active check failed: it says 500"
+    ]
+    assert about(found, "Pod", "ActiveCheckPassed") == ["Ready again: it says 500"]
+    types = {each.reason: each.type for each in found}
+    assert types["ActiveCheckFailed"] == "Warning"
+    assert types["ActiveCheckPassed"] == "Normal"
 
 
 def test_the_end_of_a_container_is_told_once() -> None:

@@ -14,10 +14,12 @@ from domain.events import Recorded
 from projections import code_digest, nearest, snapshots
 from projections.cluster import Cluster
 from projections.happenings import Happenings
-from tests.properties.scripts import SCRIPTS, Script
+from tests.properties import scripts, scripts_checked
+from tests.properties.scripts import Script
 from tests.support.cluster import SimCluster
 from tests.support.deep import inside
 
+SCRIPTS: Final = (*scripts.SCRIPTS, *scripts_checked.SCRIPTS)
 SPREAD = 6
 """So many positions of each story are tried."""
 SHARED: Final = 140

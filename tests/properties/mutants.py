@@ -21,11 +21,13 @@ from hypothesis.stateful import run_state_machine_as_test
 from domain.errors import Conflict
 from tests.properties import (
     scripts,
+    scripts_checked,
     scripts_listeners,
     scripts_lost,
     scripts_owners,
     scripts_watched,
 )
+from tests.properties import wrong_checked as checked
 from tests.properties import wrong_classics as classics
 from tests.properties import wrong_owners as owners
 from tests.properties import wrong_plans as plans
@@ -40,6 +42,7 @@ SCRIPTS: Final = (
     *scripts_listeners.SCRIPTS,
     *scripts_owners.SCRIPTS,
     *scripts_watched.SCRIPTS,
+    *scripts_checked.SCRIPTS,
 )
 EXAMPLES: Final = 40
 NOTICED: Final = (AssertionError, Conflict)
@@ -211,6 +214,11 @@ MUTANTS: Final[Sequence[Mutant]] = (
         "full promotion of one step", "S11", watched.promotion_in_full_is_of_one_step
     ),
     Mutant("promotion not seen", "S11", watched.promotion_not_seen),
+    Mutant("anybody's check believed", "S17", checked.anybodys_check_believed),
+    Mutant("failing is for ever", "S17", checked.failing_is_for_ever),
+    Mutant("report lifts the check", "S17", checked.report_lifts_the_check),
+    Mutant("back is available at once", "S17", checked.back_is_available_at_once),
+    Mutant("said again is an event", "S17", checked.said_again_is_an_event),
 )
 
 

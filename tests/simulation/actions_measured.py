@@ -1,4 +1,4 @@
-"""What can happen to who measures and to who is watched: the actions of edition 5."""
+"""What can happen to who measures and to who is watched: editions 5 to 7 of plans."""
 
 from collections.abc import Callable
 from random import Random
@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from domain import active_check
 from tests.simulation.measuring import Load
 from tests.simulation.world import World
 
@@ -54,6 +55,19 @@ def _monitor(world: World, how: str, seed: int) -> None:
     world.monitor.dice = Random(seed)
 
 
+def _active_check(world: World, name: str, text: str | None) -> None:
+    """Its pods are to be checked from now on, or no longer."""
+    body = {"changes": {active_check.ANNOTATION: text}, "overwrite": True}
+    world.submit("deployment", name, "annotate", body)
+
+
+def _checker(world: World, how: str, seed: int) -> None:
+    """Whoever checks pods for their availability goes on like this."""
+    world.injected[f"active checks: {how}"] += 1
+    world.checker.how = how
+    world.checker.dice = Random(seed)
+
+
 def _step(world: World, name: str, verb: str, body: dict[str, Any]) -> None:
     """A person promotes a step, or gives a rollout up."""
     world.submit("deployment", name, verb, body)
@@ -67,4 +81,6 @@ ACTIONS: Final[dict[str, Callable[..., None]]] = {
     "guard": _guard,
     "monitor": _monitor,
     "step": _step,
+    "active check": _active_check,
+    "checker": _checker,
 }

@@ -18,7 +18,16 @@ from typing import Final
 
 import msgspec
 
-from domain import analysis_run, autoscaler, command, deployment, node, pod, replicaset
+from domain import (
+    active_check,
+    analysis_run,
+    autoscaler,
+    command,
+    deployment,
+    node,
+    pod,
+    replicaset,
+)
 from domain.events import Event, Recorded
 from projections.cluster import Cluster
 from tests.support.cluster import SimCluster
@@ -27,6 +36,7 @@ DECLARED_EQUAL: Final[tuple[type[Event], ...]] = (
     command.ClusterFounded,
     pod.PodReported,
     pod.PodBecameAvailable,
+    active_check.PodChecked,
     pod.PodUnschedulable,
     node.NodeRegistered,
     node.NodeChanged,

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tests.properties import (
+    active_check_checkers,
     checkers,
     count_checkers,
     log_checkers,
@@ -40,6 +41,7 @@ PROPERTIES: Final[dict[str, tuple[type[Checker], ...]]] = {
     "S14": (log_checkers.Causes, log_checkers.Compensation),
     "S15": (count_checkers.Capacity,),
     "S16": (),
+    "S17": active_check_checkers.SUITE,
     "I1": (system_checkers.SizesAndSurge,),
     "I2": (system_checkers.SecuredPods,),
     "I3": (system_checkers.RecreatedPods,),

@@ -11,7 +11,12 @@ import msgspec
 
 from domain import analysis, analysis_run
 from kubelet.hollow_runtime import HollowSettings
-from tests.properties import checkers, subscriber_checkers, watched_checkers
+from tests.properties import (
+    active_check_checkers,
+    checkers,
+    subscriber_checkers,
+    watched_checkers,
+)
 from tests.properties.checking import Checker
 from tests.simulation import actions, final_checkers, properties, system_checkers
 from tests.simulation.workload import EDITION, Plan
@@ -59,7 +64,8 @@ def suite() -> list[Checker]:
     watched = [each() for each in watched_checkers.SUITE]
     final = [each() for each in final_checkers.SUITE]
     heard = [each() for each in subscriber_checkers.SUITE]
-    return [*known[:-1], *safety, *watched, *heard, *final, known[-1]]
+    checked = [each() for each in active_check_checkers.SUITE]
+    return [*known[:-1], *safety, *watched, *checked, *heard, *final, known[-1]]
 
 
 def build(plan: Plan, watchers: Sequence[Watcher] | None = None) -> World:
@@ -122,6 +128,7 @@ def rest(world: World) -> None:
     """Faults stop; users take back their taints; then liveness is due."""
     world.calm()
     world.crash_next = None
+    world.checker.how = "good"
     while world.unanswered:  # what is on its way arrives, and may be a taint
         world.round(world.now + REDELIVERY)
     for name, use in [*world.cluster.actual.nodes.items()]:

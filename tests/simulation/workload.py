@@ -13,20 +13,22 @@
 | 4 | rollouts in steps, which wait by time |
 | 5 | autoscalers under loads, automatic rollbacks, analyses (workload_measured.py) |
 | 6 | autoscalers that scale down at once, or nearly so |
+| 7 | active checks that availability counts on (workload_checked.py) |
 """
 
+from collections.abc import Iterable
 from random import Random
 from typing import Any, Final
 
 import msgspec
 
 from kubelet.hollow_runtime import HollowSettings
-from tests.simulation import actions, workload_measured
+from tests.simulation import actions, workload_checked, workload_measured
 from tests.simulation.actions import Action
 from tests.support import simulated_broker
 from tests.support.cluster import rolling
 
-EDITION: Final = 6
+EDITION: Final = 7
 """The one from which new plans are drawn."""
 NAMES: Final = ("web", "api", "job")
 IMAGES: Final = ("app:1", "app:2", "app:3", "app:4", "app:bad", "app:worse")
@@ -99,7 +101,10 @@ def plan(seed: int, edition: int = EDITION) -> Plan:
     if edition == 4:
         return fourth
     fifth = _fifth(fourth)
-    return fifth if edition == 5 else _sixth(fifth)
+    if edition == 5:
+        return fifth
+    sixth = _sixth(fifth)
+    return sixth if edition == 6 else _seventh(sixth)
 
 
 def _second(first: Plan) -> Plan:
@@ -145,12 +150,8 @@ def _fourth(third: Plan) -> Plan:
 def _fifth(fourth: Plan) -> Plan:
     """The fifth edition of a plan."""
     dice = Random(f"plan/{fourth.seed}/5")
-    found = [*fourth.actions]
-    for episode in workload_measured.drawn(dice, NAMES):
-        added = [Action(kind, dice.choice(WAITS), args) for kind, args in episode]
-        at = dice.randrange(1, len(found) + 1)
-        found[at:at] = added
-    return msgspec.structs.replace(fourth, edition=5, actions=tuple(found))
+    found = _with(fourth, workload_measured.drawn(dice, NAMES), dice)
+    return msgspec.structs.replace(fourth, edition=5, actions=found)
 
 
 def _sixth(fifth: Plan) -> Plan:
@@ -163,6 +164,25 @@ def _sixth(fifth: Plan) -> Plan:
         for each in fifth.actions
     ]
     return msgspec.structs.replace(fifth, edition=6, actions=tuple(found))
+
+
+def _seventh(sixth: Plan) -> Plan:
+    """The seventh edition of a plan."""
+    dice = Random(f"plan/{sixth.seed}/7")
+    found = _with(sixth, workload_checked.drawn(dice, NAMES), dice)
+    return msgspec.structs.replace(sixth, edition=7, actions=found)
+
+
+def _with(
+    before: Plan, episodes: Iterable[workload_measured.Episode], dice: Random
+) -> tuple[Action, ...]:
+    """The actions of the plan with these episodes between them."""
+    found = [*before.actions]
+    for episode in episodes:
+        added = [Action(kind, dice.choice(WAITS), args) for kind, args in episode]
+        at = dice.randrange(1, len(found) + 1)
+        found[at:at] = added
+    return tuple(found)
 
 
 def _action(dice: Random) -> Action:

@@ -22,7 +22,7 @@ from domain import protocol, times
 from domain.errors import Conflict, Permanent
 from kubelet.hollow_runtime import HollowSettings
 from projections.cluster import Cluster
-from tests.simulation import measuring
+from tests.simulation import active_checks, measuring
 from tests.simulation.disk import DiskLog, DiskStore, Unsynced
 from tests.simulation.hollow_node import NEVER, USAGE_EVERY, HollowNode
 from tests.support.cluster import (
@@ -101,6 +101,9 @@ class World(SimCluster):
         self.delivered: Counter[str] = Counter()
         self.loads = measuring.Loads()
         self.monitor = measuring.Monitor()
+        self.checker = active_checks.ActiveMonitor()
+        self._checks: list[Input] = []
+        """Its words that are on their way."""
         self.lies: dict[str, str] = {}
         """How nodes are wrong about what their pods use."""
         self.metric_fault = ""
@@ -323,6 +326,9 @@ class World(SimCluster):
         arrived: list[Input] = []
         if self._measurements:
             arrived += self._fates(self._measurements, "measurement")
+        self._checks += self.checker.say(self.cluster, self.now)
+        if self._checks:
+            arrived += self._fates(self._checks, "active check")
         if self._metric_at <= self.now:
             self._metric_at = self.now + USAGE_EVERY
             load = self.loads.of.get("web")
@@ -381,7 +387,11 @@ class World(SimCluster):
             self.faults = None
         if self.unanswered:
             end = min(end, max(self.now, self._redelivery()))
-        said_at = min(self._metric_at, self.monitor.next_at(self.cluster))
+        said_at = min(
+            self._metric_at,
+            self.monitor.next_at(self.cluster),
+            self.checker.next_at(self.cluster),
+        )
         if said_at < end:
             end = max(self.now, said_at)
         super().round(end, progress=progress)
