@@ -315,7 +315,7 @@ class Pulse(Message, frozen=True, kw_only=True):
 class Measurement(Message, frozen=True, kw_only=True):
     """`rollbook.measurement.<namespace>.<deployment>`: one number of one check.
 
-    It answers one `queries.Wanted`: `uid`, `revision`, `round` and `check` are its, and
+    It answers one `wanted.Wanted`: `uid`, `revision`, `round` and `check` are its, and
     `number` is its `taken` + 1, so that one which comes twice, late or from a second
     monitor is recognised. Exactly one of `value` (finite) and `error` (why there is no
     number: it counts as inconclusive) is given. `at` is the monitor's clock.

@@ -12,9 +12,6 @@ from typing import Final, Literal
 import msgspec
 
 from domain.protocol import Answer, Message
-from domain.wanted import PodToCheck as PodToCheck
-from domain.wanted import Target as Target
-from domain.wanted import Wanted as Wanted
 
 Kind = Literal[
     "deployment",
@@ -401,32 +398,6 @@ class DigestAnswer(Message, frozen=True, kw_only=True):
     position: int = 0
     digest: str = ""
     code: str = ""
-    error: QueryError | None = None
-
-
-class WantedQuery(Query, frozen=True, kw_only=True):
-    """`wanted`: what `rollbook monitor` is to measure now, of all Deployments."""
-
-
-class ChecksQuery(Query, frozen=True, kw_only=True):
-    """`checks`: the pods that an active check is asked for, a page behind `after`."""
-
-    after: str = ""
-
-
-class ChecksAnswer(Message, frozen=True, kw_only=True):
-    """`more` is the `after` of the next page; "" if this is the last."""
-
-    pods: tuple[PodToCheck, ...] = ()
-    more: str = ""
-    error: QueryError | None = None
-
-
-class WantedAnswer(Message, frozen=True, kw_only=True):
-    """One for each check whose round is not over, by Deployment and check."""
-
-    position: int = 0
-    wanted: tuple[Wanted, ...] = ()
     error: QueryError | None = None
 
 

@@ -1,8 +1,10 @@
-"""What `rollbook monitor` is told to measure: items of the answers to its questions."""
+"""What `rollbook monitor` asks the cluster for, and is told to measure: two of the
+queries of domain/queries.py, and the items of their answers."""
 
 from domain.active_check import ActiveCheck
 from domain.analysis import Check
 from domain.protocol import Message
+from domain.queries import Query, QueryError
 
 
 class Target(Message, frozen=True, kw_only=True):
@@ -44,3 +46,29 @@ class PodToCheck(Message, frozen=True, kw_only=True):
     ip: str
     check: ActiveCheck
     failing: bool = False
+
+
+class WantedQuery(Query, frozen=True, kw_only=True):
+    """`wanted`: what `rollbook monitor` is to measure now, of all Deployments."""
+
+
+class ChecksQuery(Query, frozen=True, kw_only=True):
+    """`checks`: the pods that an active check is asked for, a page behind `after`."""
+
+    after: str = ""
+
+
+class ChecksAnswer(Message, frozen=True, kw_only=True):
+    """`more` is the `after` of the next page; "" if this is the last."""
+
+    pods: tuple[PodToCheck, ...] = ()
+    more: str = ""
+    error: QueryError | None = None
+
+
+class WantedAnswer(Message, frozen=True, kw_only=True):
+    """One for each check whose round is not over, by Deployment and check."""
+
+    position: int = 0
+    wanted: tuple[Wanted, ...] = ()
+    error: QueryError | None = None

@@ -18,6 +18,7 @@ import msgspec
 
 from domain import errors, queries
 from domain.errors import Rejected, not_found
+from domain.wanted import ChecksAnswer, ChecksQuery, WantedAnswer, WantedQuery
 from gateway import derived, differences, listing, logreading, usage
 from gateway.explaining import answering, suggesting, waiting
 from gateway.past import At, Past
@@ -46,8 +47,8 @@ Answer = (
     | queries.DigestAnswer
     | queries.UsageAnswer
     | queries.StatusAnswer
-    | queries.WantedAnswer
-    | queries.ChecksAnswer
+    | WantedAnswer
+    | ChecksAnswer
 )
 
 
@@ -86,8 +87,8 @@ class Service:
             "digest": self._handler(queries.DigestQuery, self._digest),
             "usage": self._handler(queries.UsageQuery, self._usage),
             "status": self._handler(queries.StatusQuery, self._status),
-            "wanted": self._handler(queries.WantedQuery, self._wanted),
-            "checks": self._handler(queries.ChecksQuery, self._checks),
+            "wanted": self._handler(WantedQuery, self._wanted),
+            "checks": self._handler(ChecksQuery, self._checks),
         }
 
     @property
@@ -283,10 +284,10 @@ class Service:
     async def _usage(self, asked: queries.UsageQuery) -> queries.UsageAnswer:
         return usage.answer(self._scene(), self._reader.live, asked)
 
-    async def _wanted(self, _asked: queries.WantedQuery) -> queries.WantedAnswer:
+    async def _wanted(self, _asked: WantedQuery) -> WantedAnswer:
         return wanted.answer(self._scene(), self._bytes)
 
-    async def _checks(self, asked: queries.ChecksQuery) -> queries.ChecksAnswer:
+    async def _checks(self, asked: ChecksQuery) -> ChecksAnswer:
         return wanted.checks(self._scene(), asked.after, self._bytes)
 
     async def _status(self, _asked: queries.StatusQuery) -> queries.StatusAnswer:

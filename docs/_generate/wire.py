@@ -3,7 +3,8 @@
 1. A subject is made by the functions of adapters/nats_subjects.py, with `{name}` in
    the place of each name, so that it cannot differ from the code's.
 2. Verbs, questions and events are not listed here: they come from the tables of the
-   code (`command.VERBS`, the structs of domain/queries.py, `catalogue.EVENTS`).
+   code (`command.VERBS`, the structs of domain/queries.py and domain/wanted.py,
+   `catalogue.EVENTS`).
 """
 
 import re
@@ -14,7 +15,7 @@ import msgspec
 
 from adapters import nats_intake, nats_publisher, nats_streams, nats_subjects
 from docs._generate import examples, structs
-from domain import catalogue, command, events, protocol, queries
+from domain import catalogue, command, events, protocol, queries, wanted
 from kubelet import logs_service
 
 CONTROL: Final = "control"
@@ -98,12 +99,13 @@ def questions() -> dict[str, tuple[structs.Kind, structs.Kind]]:
     `XQuery` is answered with `XAnswer`; its docstring begins with its verb.
     """
     found: dict[str, tuple[structs.Kind, structs.Kind]] = {}
-    for name, kind in vars(queries).items():
-        if _is_struct(kind) and issubclass(kind, queries.Query):
-            stem = name.removesuffix("Query")
-            told = re.match(r"`([\w-]+)`", structs.words(kind))
-            if stem and told:
-                found[told[1]] = kind, getattr(queries, f"{stem}Answer")
+    for module in (queries, wanted):
+        for name, kind in vars(module).items():
+            if _is_struct(kind) and issubclass(kind, queries.Query):
+                stem = name.removesuffix("Query")
+                told = re.match(r"`([\w-]+)`", structs.words(kind))
+                if stem and told:
+                    found[told[1]] = kind, getattr(module, f"{stem}Answer")
     return found
 
 

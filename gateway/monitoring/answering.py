@@ -16,7 +16,7 @@ from typing import Final
 from adapters import cancelling
 from domain.errors import Transient
 from domain.protocol import Measurement
-from domain.queries import Wanted
+from domain.wanted import Wanted
 from gateway.monitoring.checks import Checks
 from gateway.monitoring.commands import Commands
 from gateway.monitoring.measured import Numbers, Unmeasured, finite

@@ -9,11 +9,10 @@ import msgspec
 
 from adapters import nats_wire
 from domain import errors, queries
-from domain.queries import (
+from domain.queries import GetAnswer, GetQuery
+from domain.wanted import (
     ChecksAnswer,
     ChecksQuery,
-    GetAnswer,
-    GetQuery,
     PodToCheck,
     Wanted,
     WantedAnswer,

@@ -11,7 +11,7 @@ from typing import Final
 import aiohttp
 
 from domain.analysis import HttpCheck
-from domain.queries import Target
+from domain.wanted import Target
 from gateway.monitoring.measured import Unmeasured
 
 CHECK_SECONDS: Final = 5.0

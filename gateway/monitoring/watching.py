@@ -21,7 +21,7 @@ from domain import active_check
 from domain.active_check import Course
 from domain.errors import Transient
 from domain.protocol import PodCheck
-from domain.queries import PodToCheck
+from domain.wanted import PodToCheck
 from gateway.monitoring.checks import Checks
 from gateway.monitoring.measured import Numbers
 

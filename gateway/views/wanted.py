@@ -8,18 +8,19 @@
 
 from collections.abc import Iterator
 
-from domain import active_check, analysis, analysis_run, queries
+from domain import active_check, analysis, analysis_run
 from domain.deployment import Deployment
 from domain.pod import Pod
+from domain.wanted import ChecksAnswer, PodToCheck, Target, Wanted, WantedAnswer
 from gateway.views.scene import Scene
 
 TARGETS_MAX = 100
 """Pods that an active check is sent to, the first of the revision's in their order."""
 
 
-def answer(at: Scene, room: int) -> queries.WantedAnswer:
+def answer(at: Scene, room: int) -> WantedAnswer:
     """Every measurement that is wanted, as far as `room` bytes hold it."""
-    found: list[queries.Wanted] = []
+    found: list[Wanted] = []
     size = 0
     for owner in at.cluster.desired.deployments.values():
         for each in of_deployment(at, owner):
@@ -28,10 +29,10 @@ def answer(at: Scene, room: int) -> queries.WantedAnswer:
                 break
             found.append(each)
     found.sort(key=lambda each: (each.namespace, each.deployment, each.check))
-    return queries.WantedAnswer(position=at.cluster.position, wanted=tuple(found))
+    return WantedAnswer(position=at.cluster.position, wanted=tuple(found))
 
 
-def of_deployment(at: Scene, owner: Deployment) -> Iterator[queries.Wanted]:
+def of_deployment(at: Scene, owner: Deployment) -> Iterator[Wanted]:
     """The measurements of one Deployment that are wanted; none while it is paused."""
     policy = analysis.policy(owner.annotations)
     if owner.spec.paused or not policy.checks:
@@ -41,7 +42,7 @@ def of_deployment(at: Scene, owner: Deployment) -> Iterator[queries.Wanted]:
         return
     for check in analysis_run.wanted(policy, owner.run):
         pods = check.check is not None or check.metric is not None
-        yield queries.Wanted(
+        yield Wanted(
             namespace=owner.namespace,
             deployment=owner.name,
             uid=owner.uid,
@@ -56,7 +57,7 @@ def of_deployment(at: Scene, owner: Deployment) -> Iterator[queries.Wanted]:
         )
 
 
-def checks(at: Scene, after: str, room: int) -> queries.ChecksAnswer:
+def checks(at: Scene, after: str, room: int) -> ChecksAnswer:
     """The pods to check whose keys come after `after`, as far as `room` bytes hold."""
     checks = {
         held.key: (held, check)
@@ -66,7 +67,7 @@ def checks(at: Scene, after: str, room: int) -> queries.ChecksAnswer:
         for held in at.cluster.actual.pods_of(replicaset.key)
         if held.key > after
     }
-    page: list[queries.PodToCheck] = []
+    page: list[PodToCheck] = []
     size, last = 0, after
     for key in sorted(checks):
         held, check = checks[key]
@@ -75,22 +76,22 @@ def checks(at: Scene, after: str, room: int) -> queries.ChecksAnswer:
             continue
         size += 500 + len(check.path)
         if size > room and page:
-            return queries.ChecksAnswer(pods=tuple(page), more=last)
+            return ChecksAnswer(pods=tuple(page), more=last)
         page.append(found)
         last = key
-    return queries.ChecksAnswer(pods=tuple(page))
+    return ChecksAnswer(pods=tuple(page))
 
 
 def _to_check(
     at: Scene, held: Pod, check: active_check.ActiveCheck
-) -> queries.PodToCheck | None:
+) -> PodToCheck | None:
     """Rule 3."""
     seen, use = held.seen, at.cluster.actual.nodes.get(held.node)
     if not held.active or seen is None or not seen.ip or use is None or not use.ready:
         return None
     if not seen.ready or held.phase != "Running":
         return None
-    return queries.PodToCheck(
+    return PodToCheck(
         namespace=held.namespace,
         name=held.name,
         uid=held.uid,
@@ -100,9 +101,9 @@ def _to_check(
     )
 
 
-def _targets(at: Scene, replicaset: str) -> tuple[queries.Target, ...]:
+def _targets(at: Scene, replicaset: str) -> tuple[Target, ...]:
     ready = [
-        queries.Target(name=held.name, ip=held.seen.ip, node=held.node)
+        Target(name=held.name, ip=held.seen.ip, node=held.node)
         for held in at.cluster.actual.pods_of(replicaset)
         if held.active and held.ready and held.seen is not None and held.seen.ip
     ]

@@ -14,7 +14,7 @@ from adapters import cancelling
 from domain.analysis import Check, HttpCheck
 from domain.errors import Transient
 from domain.protocol import Measurement
-from domain.queries import Target, Wanted
+from domain.wanted import Target, Wanted
 from gateway.monitoring import answering
 from gateway.monitoring.answering import Answering, Sources
 from gateway.monitoring.checks import Checks

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from domain.analysis import HttpCheck
-from domain.queries import Target
+from domain.wanted import Target
 from gateway.monitoring import checks
 from gateway.monitoring.checks import Checks
 from gateway.monitoring.measured import Unmeasured

@@ -14,7 +14,7 @@ from adapters import cancelling
 from domain.active_check import ActiveCheck
 from domain.errors import Transient
 from domain.protocol import PodCheck
-from domain.queries import PodToCheck
+from domain.wanted import PodToCheck
 from gateway.monitoring import watching
 from gateway.monitoring.checks import Checks
 from gateway.monitoring.measured import Numbers

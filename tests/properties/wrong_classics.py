@@ -15,7 +15,7 @@ import msgspec
 from adapters.memory_log import MemoryLog
 from domain import ids, names, node, pod, protocol
 from tests.properties.wrong_plans import Change
-from workers import decisions, due, intake, outbox, reconcilers, state
+from workers import decisions, due, intake, marking, outbox, reconcilers
 
 
 def stale_view_creates_again() -> Change:
@@ -62,25 +62,27 @@ def transition_not_observed() -> Change:
     """Sieve, unobserved state: nobody looks when a pod is asked to end."""
     marks = {
         kind: mark
-        for kind, mark in state._MARKS.items()
+        for kind, mark in marking._MARKS.items()
         if kind is not pod.PodTerminationRequested
     }
-    return state, "_MARKS", marks
+    return marking, "_MARKS", marks
 
 
 def removal_not_observed() -> Change:
     """Sieve, unobserved state: nobody looks when a pod's last trace is gone."""
     marks = {
-        kind: mark for kind, mark in state._MARKS.items() if kind is not pod.PodRemoved
+        kind: mark
+        for kind, mark in marking._MARKS.items()
+        if kind is not pod.PodRemoved
     }
-    return state, "_MARKS", marks
+    return marking, "_MARKS", marks
 
 
 def readiness_not_observed() -> Change:
     """Sieve, unobserved state: nobody looks when a node is well again."""
     gone = (node.NodeBecameReady, node.NodeUncordoned, node.NodeRegistered)
-    marks = {kind: mark for kind, mark in state._MARKS.items() if kind not in gone}
-    return state, "_MARKS", marks
+    marks = {kind: mark for kind, mark in marking._MARKS.items() if kind not in gone}
+    return marking, "_MARKS", marks
 
 
 def silent_revert() -> Change:
